@@ -1,0 +1,347 @@
+//! What people and scripts are told: the stable JSON shapes of runs, batches and plans (`"schema": 1`).
+//!
+//! Plain values that the store keeps, the control socket carries and `cli::render` prints. No personal data in any of
+//! them: people appear by reference id.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::export::problem::Problem;
+use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RequestId, RunId, SourceName};
+
+/// Version of the JSON shapes.
+pub const SCHEMA: u32 = 1;
+
+/// One pass over one export, or a scheduled re-check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub run: RunId,
+    /// The source whose export it was.
+    pub source: SourceName,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// The export; none for a `resync` or `recheck` without a file.
+    pub file: Option<FileFacts>,
+    /// When the file was claimed, or the schedule fired.
+    pub received_at: DateTime<Utc>,
+    /// When nothing was left to do.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Where it stands.
+    pub state: RunState,
+    /// Every guard that was evaluated and did not simply pass, with its sum.
+    pub guards: Vec<GuardReport>,
+    /// How many people in each class.
+    pub counts: Counts,
+    /// The batches that it made, one a group.
+    pub batches: Vec<BatchId>,
+    /// Why it was rejected, held, discarded; or the reason given with an approval.
+    pub reason: Option<String>,
+    /// Who set it off or approved it, where that is a person.
+    pub actor: Option<String>,
+}
+
+/// What set a run off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A file was dropped.
+    Watch,
+    /// The cron schedule found it.
+    Schedule,
+    /// A person said `sync` or `retry`.
+    Manual,
+    /// The rosters are submitted again against drift.
+    Resync,
+    /// Dates are looked at again without a new file.
+    Recheck,
+    /// A held run was released.
+    Approve,
+    /// A batch is undone.
+    Revert,
+}
+
+/// The export of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Its name as dropped, without folders.
+    pub name: String,
+    /// Of its bytes, lower-case hexadecimal.
+    pub sha256: String,
+    /// Rows that stand for people.
+    pub rows: u64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Claimed, not planned.
+    Received,
+    /// Planned and not to be sent (`mode = "plan"`).
+    Planned,
+    /// Held whole by a guard; nothing of it was sent.
+    Held,
+    /// Batches are under way.
+    Delivering,
+    /// Everything is recorded as confirmed.
+    Completed,
+    /// Everything is recorded; some members failed, some groups were refused or are held.
+    Partial,
+    /// Nothing could be delivered.
+    Failed,
+    /// The file is broken.
+    Rejected,
+    /// The file was accepted before.
+    Duplicate,
+    /// The file changes nothing.
+    Unchanged,
+    /// A newer export took its place.
+    Superseded,
+    /// A person dropped it.
+    Discarded,
+}
+
+/// How many people in each class of change. All counts are people, but `rows` and `problems`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Rows of the file that stand for people.
+    pub rows: u64,
+    /// Rows that could not be used.
+    pub problems: u64,
+    /// Not on a roster before.
+    pub new: u64,
+    /// On a roster once, removed, and back.
+    pub returning: u64,
+    /// On the roster, with another record.
+    pub changed: u64,
+    /// From one group to another.
+    pub moved: u64,
+    /// Removed, since the file says so.
+    pub terminated: u64,
+    /// Removed, since the file lacks them for the configured number of exports.
+    pub missing: u64,
+    /// Would be missing or invalid, but stay covered.
+    pub kept: u64,
+    /// On the roster, with the same record.
+    pub unchanged: u64,
+    /// Changes that the API confirmed.
+    pub confirmed: u64,
+    /// Changes that the API reported as failed.
+    pub failed: u64,
+}
+
+/// One member sync request of one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Its id.
+    pub batch: BatchId,
+    /// The run that made it.
+    pub run: RunId,
+    /// The group's external reference id.
+    pub group: GroupRef,
+    /// The group's id in the API, once known.
+    pub group_id: Option<GroupId>,
+    /// The API's id of the request, once accepted.
+    pub request_id: Option<RequestId>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Members in the payload.
+    pub members: u64,
+    /// Times that it was submitted.
+    pub attempts: u32,
+    /// When it was last submitted.
+    pub submitted_at: Option<DateTime<Utc>>,
+    /// When the API accepted it.
+    pub accepted_at: Option<DateTime<Utc>>,
+    /// When its results were complete, or it ended otherwise.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Members that the API says it added.
+    pub added: u64,
+    /// Members that the API says it removed.
+    pub removed: u64,
+    /// What failed, person by person.
+    pub failures: Vec<Failure>,
+    /// Why it was refused, lost, or waits.
+    pub error: Option<String>,
+}
+
+/// Where a batch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Recorded, not sent.
+    Pending,
+    /// About to leave, or left without an answer on record.
+    Submitting,
+    /// The API gave it a request id.
+    Accepted,
+    /// Results recorded.
+    Completed,
+    /// The API said no to the payload.
+    Refused,
+    /// The API does not know the request, or its results never came.
+    Lost,
+    /// A newer roster of the group took its place before it was sent.
+    Superseded,
+}
+
+impl Phase {
+    /// Whether nothing more will happen to the batch.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Pending | Self::Submitting | Self::Accepted => false,
+            Self::Completed | Self::Refused | Self::Lost | Self::Superseded => true,
+        }
+    }
+}
+
+/// One person's failure, as the API reported it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Who.
+    pub reference_id: String,
+    /// `add`, `remove`, or a word that we do not know.
+    pub operation: String,
+    /// The API's words.
+    pub reason: String,
+}
+
+/// What a guard said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardReport {
+    /// Its name in the config.
+    pub guard: String,
+    /// The group it looked at; none for the whole file.
+    pub group: Option<GroupRef>,
+    /// What it counted.
+    pub value: u64,
+    /// Where it draws the line; more than this holds.
+    pub limit: u64,
+    /// What it decided.
+    pub verdict: GuardVerdict,
+    /// The sum in words: `12 of 61 members of acme-sales would be removed (limit 6 = 10%)`.
+    pub sum: String,
+}
+
+/// What a guard decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardVerdict {
+    /// Within the limit.
+    Pass,
+    /// Over the limit, and a person approved it.
+    Approved,
+    /// Over the limit: held.
+    Hold,
+    /// The file is unusable.
+    Reject,
+}
+
+/// What would change, or what changed: the plan of one export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// The source whose config was used.
+    pub source: SourceName,
+    /// The export.
+    pub file: Option<FileFacts>,
+    /// The whole plan's fate.
+    pub verdict: PlanVerdict,
+    /// Every guard with its sum.
+    pub guards: Vec<GuardReport>,
+    /// What is wrong with rows, with the answer to HR's question.
+    pub problems: Vec<ProblemReport>,
+    /// Group by group, those with anything to say.
+    pub groups: Vec<GroupReport>,
+}
+
+/// The whole plan's fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanVerdict {
+    /// Would be delivered.
+    Apply,
+    /// Something is held for a person to decide.
+    Hold,
+    /// The file is unusable.
+    Reject,
+    /// Nothing changes.
+    Unchanged,
+}
+
+/// A problem, with the answer to HR's question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemReport {
+    /// What is wrong.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// Whether the person is covered after this plan; none where the person or the question is unknown.
+    pub still_covered: Option<bool>,
+}
+
+/// What changes in one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupReport {
+    /// The group's external reference id.
+    pub group: GroupRef,
+    /// The group's id in the API, where known.
+    pub group_id: Option<GroupId>,
+    /// Members confirmed now.
+    pub before: u64,
+    /// Members after this plan.
+    pub after: u64,
+    /// Not on the roster before.
+    pub new: Vec<ReferenceId>,
+    /// Back again.
+    pub returning: Vec<ReferenceId>,
+    /// With another record.
+    pub changed: Vec<ChangedMember>,
+    /// Come from another group.
+    pub moved_in: Vec<MovedIn>,
+    /// Go to another group.
+    pub moved_out: Vec<MovedOut>,
+    /// Removed, since the file says so.
+    pub terminated: Vec<ReferenceId>,
+    /// Removed, since the file lacks them.
+    pub missing: Vec<ReferenceId>,
+    /// Would be removed or changed, but stay as they are.
+    pub kept: Vec<KeptMember>,
+    /// Members with the same record.
+    pub unchanged: u64,
+}
+
+/// A member with another record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedMember {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// Which fields differ, never their values.
+    pub fields: Vec<String>,
+}
+
+/// A member who comes from another group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedIn {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// The group they leave.
+    pub from: GroupRef,
+}
+
+/// A member who goes to another group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedOut {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// The group they join.
+    pub to: GroupRef,
+}
+
+/// A member who stays covered although the file would have it otherwise, or does not say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptMember {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// Why, in words for the operator and HR.
+    pub reason: String,
+}

@@ -1,0 +1,164 @@
+//! Rosters: the members of one group.
+//!
+//! Rows of an export come in and become [`Person`]s of a [`Reading`]; what the API confirmed is a [`ConfirmedRoster`].
+//! Pure: nothing here reads a file, a clock or the network.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::export::problem::Problem;
+
+pub mod fingerprint;
+pub mod ids;
+pub mod mapping;
+pub mod member;
+pub mod normalise;
+
+use ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
+use member::Member;
+
+/// Where a member's record came from: enough to find the line again years later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The source that owns the member: absence from another source never removes them.
+    pub source: SourceName,
+    /// The run that brought this record.
+    pub run: RunId,
+    /// The line of that run's file.
+    pub line: u64,
+}
+
+/// One member in a payload or a confirmed roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The record as sent, or as last confirmed.
+    pub member: Member,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The plan that the API is believed to have the person on: the one they were added with, since the API does not
+    /// apply another plan to a known member.
+    pub subscribed_plan: PlanId,
+}
+
+/// What the API has confirmed about one group: the prior state of every plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfirmedRoster {
+    /// Whose members these are.
+    pub group: GroupRef,
+    /// Sorted by reference id, each once.
+    members: Vec<Entry>,
+    /// People who once were confirmed and were removed: they would be *returning*. Sorted, each once.
+    former: Vec<ReferenceId>,
+    /// When the API last confirmed it.
+    pub confirmed_at: DateTime<Utc>,
+}
+
+impl ConfirmedRoster {
+    /// Takes the members in any order; of two entries with one reference id the first stays.
+    pub fn new(
+        group: GroupRef,
+        mut members: Vec<Entry>,
+        mut former: Vec<ReferenceId>,
+        confirmed_at: DateTime<Utc>,
+    ) -> Self {
+        if !members.is_sorted_by(|a, b| a.member.reference_id < b.member.reference_id) {
+            members.sort_by(|a, b| a.member.reference_id.cmp(&b.member.reference_id));
+            members.dedup_by(|a, b| a.member.reference_id == b.member.reference_id);
+        }
+        former.sort();
+        former.dedup();
+        Self { group, members, former, confirmed_at }
+    }
+
+    /// The members, sorted by reference id.
+    pub fn members(&self) -> &[Entry] {
+        &self.members
+    }
+
+    /// The removed, sorted.
+    pub fn former(&self) -> &[ReferenceId] {
+        &self.former
+    }
+
+    /// One member.
+    pub fn get(&self, reference_id: &ReferenceId) -> Option<&Entry> {
+        find(&self.members, reference_id)
+    }
+
+    /// Whether a person was confirmed once and removed since.
+    pub fn is_former(&self, reference_id: &ReferenceId) -> bool {
+        self.former.binary_search(reference_id).is_ok()
+    }
+}
+
+/// Looks a person up in entries that are sorted by reference id.
+pub fn find<'a>(sorted: &'a [Entry], reference_id: &ReferenceId) -> Option<&'a Entry> {
+    sorted.binary_search_by(|entry| entry.member.reference_id.cmp(reference_id)).ok().and_then(|at| sorted.get(at))
+}
+
+/// What one export says about its people, group by group: the desired state and its doubts.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Everybody whose id could be read, sorted by reference id, each once.
+    pub people: Vec<Person>,
+    /// The groups that the file names, with the name that the cell gives them.
+    pub groups: BTreeMap<GroupRef, String>,
+    /// What is wrong, and what was repaired, in the order of the lines.
+    pub problems: Vec<Problem>,
+    /// Lines of rows whose reference id cannot be read. They could be anybody, so nobody may count as missing.
+    pub unidentified: Vec<u64>,
+    /// Rows that stand for people: blank lines, titles and totals are not counted.
+    pub rows: u64,
+    /// Rows with a problem that costs them their place.
+    pub invalid_rows: u64,
+}
+
+impl Reading {
+    /// One person of the reading.
+    pub fn get(&self, reference_id: &ReferenceId) -> Option<&Person> {
+        self.people
+            .binary_search_by(|person| person.reference_id.cmp(reference_id))
+            .ok()
+            .and_then(|at| self.people.get(at))
+    }
+}
+
+/// What one export says about one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// The line of the row that decided, counted from 1.
+    pub line: u64,
+    /// The group that the row names; `None` when that cell is part of the problem, or the group is ignored.
+    pub group: Option<GroupRef>,
+    /// Whether the person belongs on a roster.
+    pub standing: Standing,
+}
+
+/// Whether an export wants a person on a roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Covered today, with this record.
+    Covered(Box<Member>),
+    /// The file says, or implies by its dates, that the person is not covered today.
+    Uncovered(Uncovered),
+    /// The row cannot be used. Invalid is not absent: a covered person stays covered.
+    Invalid,
+    /// Rows of the person contradict each other. Doubtful is held: a covered person stays as they are.
+    Conflict,
+}
+
+/// Why a person of the file is not on a roster today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Uncovered {
+    /// A terminated status, or an end of coverage that has come.
+    Terminated,
+    /// The start date has not come.
+    NotStarted,
+    /// The plan cell is mapped to `none`.
+    Waived,
+    /// The group cell is outside the map and the config says `ignore`.
+    Ignored,
+}

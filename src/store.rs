@@ -1,0 +1,125 @@
+//! What rosterd remembers: confirmed rosters, runs, batches, changes, and the work under way. sled stays in this room.
+//!
+//! Every method that writes returns only when what it wrote is on disk. Methods block: async callers go through
+//! [`Store::call`].
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::report::{Batch, PlanReport, Run};
+use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
+use crate::roster::{ConfirmedRoster, Entry};
+
+/// One batch with its payload: the complete roster that it submits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The batch's record.
+    pub batch: Batch,
+    /// The payload, sorted by reference id.
+    pub payload: Vec<Entry>,
+}
+
+/// What the store knows of a group beside its roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRecord {
+    /// Our reference.
+    pub group: GroupRef,
+    /// The API's id.
+    pub id: GroupId,
+    /// Its name in the API when last seen.
+    pub name: String,
+    /// Whether rosterd made it: its first roster then cannot remove anybody.
+    pub made_by_us: bool,
+}
+
+/// What the store knows of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceState {
+    /// Which.
+    pub source: SourceName,
+    /// The last export that was accepted.
+    pub last_accepted: Option<AcceptedExport>,
+    /// Confirmed people that the last accepted exports lack, and for how many exports in a row.
+    pub absences: BTreeMap<ReferenceId, Absence>,
+    /// Nominal time at which each schedule (`schedule`, `resync`, `expect_by`) last fired, so that a missed one fires once.
+    pub fired: BTreeMap<String, DateTime<Utc>>,
+}
+
+/// An export that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedExport {
+    /// The run that accepted it.
+    pub run: RunId,
+    /// Of its bytes, lower-case hexadecimal.
+    pub sha256: String,
+    /// Its name as dropped.
+    pub name: String,
+    /// Rows that stand for people.
+    pub rows: u64,
+    /// Its modification time.
+    pub modified: Option<DateTime<Utc>>,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
+}
+
+/// How long a person has been missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// Accepted exports in a row that lack the person.
+    pub exports: u32,
+    /// When the first of them was accepted.
+    pub since: DateTime<Utc>,
+}
+
+/// How a batch ends: what is written in one transaction, or not at all.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The batch in its final phase.
+    pub batch: Batch,
+    /// The group's roster as confirmed now; none when nothing was confirmed (refused, lost).
+    pub roster: Option<ConfirmedRoster>,
+    /// What the batch changed, person by person.
+    pub changes: Vec<MemberChange>,
+}
+
+/// What a batch changed about one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberChange {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The record before; none for a person who was not on the roster.
+    pub before: Option<Entry>,
+    /// The record after; none for a person who is not on the roster any more.
+    pub after: Option<Entry>,
+}
+
+/// What happened to a person in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Added.
+    Added,
+    /// Added again after a removal.
+    Returned,
+    /// Record updated.
+    Changed,
+    /// Removed.
+    Removed,
+    /// The API could not add the person: not covered, tried again with the next roster.
+    AddFailed,
+    /// The API could not remove the person: still covered.
+    RemoveFailed,
+}
+
+/// A run with the plan that it carried out; the plan is kept for `show`, receipts and approval.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// The run.
+    pub run: Run,
+    /// Its plan, where one was made.
+    pub plan: Option<PlanReport>,
+    /// Where its file lies now, relative to the inbox.
+    pub filed_as: Option<String>,
+}
