@@ -162,6 +162,8 @@ pub enum ApiError {
         status: Option<u16>,
         /// What failed, for the operator.
         detail: String,
+        /// What `Retry-After` asked for, where there was an answer.
+        after: Option<Duration>,
     },
     /// The server says no to this payload (400, 413, 415, 422): never repeated unchanged.
     #[error("the API refused the request ({status}): {message}")]

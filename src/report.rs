@@ -148,6 +148,8 @@ pub struct Batch {
     pub phase: Phase,
     /// Members in the payload.
     pub members: u64,
+    /// People whom the plan removes. More removals in the results are an incident.
+    pub planned_removals: u64,
     /// Times that it was submitted.
     pub attempts: u32,
     /// When it was last submitted.
@@ -156,6 +158,8 @@ pub struct Batch {
     pub accepted_at: Option<DateTime<Utc>>,
     /// When its results were complete, or it ended otherwise.
     pub completed_at: Option<DateTime<Utc>>,
+    /// Not tried again before this time, also after a restart.
+    pub not_before: Option<DateTime<Utc>>,
     /// Members that the API says it added.
     pub added: u64,
     /// Members that the API says it removed.
