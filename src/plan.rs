@@ -71,37 +71,46 @@ pub struct Previous {
 #[derive(Clone, Debug)]
 pub struct Baseline {
     confirmed: Option<ConfirmedRoster>,
-    in_flight: Option<Vec<Entry>>,
     covered: Option<Vec<Entry>>,
+    queued: Option<Vec<Entry>>,
     standing: GroupStanding,
 }
 
 /// How far the members of a group can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupStanding {
-    /// The API has no such group, or rosterd made it: whoever is not confirmed is not in it.
+    /// rosterd made it, or will: whoever is not confirmed is not in it.
     Ours,
     /// It was there before rosterd. Until its first confirmed roster nobody knows who is in it.
     Stranger,
+    /// The API has no such group, and the config says not to make any.
+    Lacking,
 }
 
 impl Baseline {
-    /// `in_flight` is the payload of a batch that the API may be carrying out right now: whoever is in it may be covered
-    /// already, although nothing has been confirmed.
-    pub fn new(confirmed: Option<ConfirmedRoster>, in_flight: Option<Vec<Entry>>, standing: GroupStanding) -> Self {
-        let covered = in_flight.as_ref().map(|in_flight| {
-            let mut covered = in_flight.clone();
-            covered.extend(
-                confirmed
-                    .iter()
-                    .flat_map(ConfirmedRoster::members)
-                    .filter(|entry| crate::roster::find(in_flight, &entry.member.reference_id).is_none())
-                    .cloned(),
-            );
-            covered.sort_by(|a, b| a.member.reference_id.cmp(&b.member.reference_id));
-            covered
-        });
-        Self { confirmed, in_flight, covered, standing }
+    /// A group with nothing under way.
+    pub fn new(confirmed: Option<ConfirmedRoster>, standing: GroupStanding) -> Self {
+        Self { confirmed, covered: None, queued: None, standing }
+    }
+
+    /// Adds a payload that the API may be carrying out right now: whoever is in it may be covered already, although nothing
+    /// has been confirmed.
+    #[must_use]
+    pub fn with_in_flight(mut self, payload: &[Entry]) -> Self {
+        let confirmed = self.confirmed.iter().flat_map(ConfirmedRoster::members);
+        let only_confirmed =
+            confirmed.filter(|entry| crate::roster::find(payload, &entry.member.reference_id).is_none());
+        let mut covered: Vec<Entry> = payload.iter().chain(only_confirmed).cloned().collect();
+        covered.sort_by(|a, b| a.member.reference_id.cmp(&b.member.reference_id));
+        self.covered = Some(covered);
+        self
+    }
+
+    /// Adds the payload that will be sent last of all that is queued.
+    #[must_use]
+    pub fn with_queued(mut self, payload: Vec<Entry>) -> Self {
+        self.queued = Some(payload);
+        self
     }
 
     /// Everybody who is, or may be, covered; sorted by reference id.
@@ -112,10 +121,10 @@ impl Baseline {
         }
     }
 
-    /// The roster that the API holds when everything under way is done; a plan that leads to the same sends nothing.
+    /// The roster that the API holds when everything queued is done; a plan that leads to the same sends nothing.
     fn heading_for(&self) -> &[Entry] {
-        match &self.in_flight {
-            Some(in_flight) => in_flight,
+        match &self.queued {
+            Some(queued) => queued,
             None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
         }
     }
@@ -125,9 +134,13 @@ impl Baseline {
         self.confirmed.as_ref().map_or(0, |roster| roster.members().len())
     }
 
-    /// Whether anything was ever confirmed or is under way.
+    /// Whether the group's members are known: something was confirmed, or the group is ours.
     fn is_known(&self) -> bool {
-        self.confirmed.is_some() || self.in_flight.is_some() || self.standing == GroupStanding::Ours
+        self.confirmed.is_some() || self.covered.is_some() || self.standing != GroupStanding::Stranger
+    }
+
+    fn is_lacking(&self) -> bool {
+        self.standing == GroupStanding::Lacking
     }
 
     fn is_former(&self, reference_id: &ReferenceId) -> bool {
@@ -364,8 +377,17 @@ impl GroupPlan<'_> {
         self.baseline.map_or(0, Baseline::size)
     }
 
+    /// People who are covered, or may be, and whom the plan leaves out.
+    pub fn removals(&self) -> usize {
+        self.decisions.iter().filter(|decision| decision.before.is_some() && decision.after.is_none()).count()
+    }
+
     fn is_known(&self) -> bool {
         self.baseline.is_none_or(Baseline::is_known)
+    }
+
+    fn is_lacking(&self) -> bool {
+        self.baseline.is_some_and(Baseline::is_lacking)
     }
 }
 

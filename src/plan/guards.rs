@@ -20,6 +20,9 @@ const ROWS_FLOOR: u64 = 2;
 /// Below this many members one changed column is no pattern.
 const FIELD_CHANGED_MEMBERS: u64 = 10;
 
+/// Guards that no approval can pass: what they stop cannot work.
+const UNAPPROVABLE: [&str; 2] = ["no_group", "members_per_request"];
+
 /// A guard's report, and what it puts back when it holds.
 #[derive(Debug)]
 pub(super) struct Judgement {
@@ -94,7 +97,7 @@ fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, is_held
 }
 
 /// The names of all guards, as in the config, in plans and in receipts.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     "stale",
     "rows_dropped",
     "invalid_rows",
@@ -103,6 +106,7 @@ pub const NAMES: [&str; 14] = [
     "another_person",
     "renumbered",
     "baseline",
+    "no_group",
     "members_per_request",
     "empty",
     "removals",
@@ -133,7 +137,9 @@ impl Judge<'_, '_> {
         let Seen { guard, group, value, limit, sum } = seen;
         let verdict = if value <= limit {
             GuardVerdict::Pass
-        } else if self.input.approval.is_some_and(|approval| approval.covers(guard, group, value)) {
+        } else if !UNAPPROVABLE.contains(&guard)
+            && self.input.approval.is_some_and(|approval| approval.covers(guard, group, value))
+        {
             GuardVerdict::Approved
         } else {
             GuardVerdict::Hold
@@ -248,6 +254,12 @@ impl Judge<'_, '_> {
                 people(after)
             );
             say(seen("baseline", after.max(1), 0, sum), Target::Group(at));
+        }
+        if group.is_lacking() && tally.after != 0 {
+            let sum = format!(
+                "the API has no group {name}: make it with `rosterd groups create {name} --name NAME`, or set create = true"
+            );
+            say(seen("no_group", tally.after, 0, sum), Target::Group(at));
         }
         let largest = self.input.policy.members_per_request as u64;
         if largest < tally.after {
