@@ -209,20 +209,17 @@ fn drop_misshapen(values: &mut Dict, path: &str) -> Vec<(String, Fault)> {
         let path = join(path, key);
         let known = plain(&path);
         if known == "source" {
-            return match value {
-                Value::Array(_, sources) if sources.iter().all(|source| source.as_dict().is_some()) => {
-                    for (index, source) in sources.iter_mut().enumerate() {
-                        if let Value::Dict(_, source) = source {
-                            faults.extend(drop_misshapen(source, &format!("source[{index}]")));
-                        }
+            let fits = value.as_array().is_some_and(|sources| sources.iter().all(|source| source.as_dict().is_some()));
+            if !fits {
+                faults.push((path, Fault::new("is not a list of tables", "write [[source]] with double brackets")));
+            } else if let Value::Array(_, sources) = value {
+                for (index, source) in sources.iter_mut().enumerate() {
+                    if let Value::Dict(_, source) = source {
+                        faults.extend(drop_misshapen(source, &format!("source[{index}]")));
                     }
-                    true
                 }
-                _misshapen => {
-                    faults.push((path, Fault::new("is not a list of tables", "write [[source]] with double brackets")));
-                    false
-                }
-            };
+            }
+            return fits;
         }
         let (is_key, is_table) = (keys::takes(&known).is_some(), keys::is_table(&known));
         if let Value::Dict(_, inner) = value

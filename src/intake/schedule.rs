@@ -36,7 +36,7 @@ pub enum BadCron {
     )]
     Fields(usize),
     /// A field does not read.
-    #[error("has a {field} of `{text}`, which does not read")]
+    #[error("has `{text}` for the {field}, which does not read")]
     Field {
         /// What the field is for.
         field: &'static str,
