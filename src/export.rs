@@ -13,8 +13,15 @@ mod dialect;
 mod header;
 mod reader;
 mod records;
+mod row;
+mod shape;
 mod survey;
+mod tally;
+
+#[cfg(test)]
+mod tests;
 
 pub use header::{Header, Wanted};
-pub use reader::{Reader, Row, open};
+pub use reader::{Reader, open};
+pub use row::Row;
 pub use survey::{Survey, survey};

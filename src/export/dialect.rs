@@ -6,6 +6,7 @@ use csv::StringRecord;
 use super::header::{Header, Wanted};
 use super::problem::{Broken, BrokenCode};
 use super::records::Records;
+use super::shape::is_blank;
 use crate::config::Format;
 
 /// How much of the text is looked through for the header. Fifty rows of the widest export known (120 columns) fit.
@@ -106,7 +107,7 @@ impl Probe<'_> {
                 Ok(_) => return (best, None),
                 Err(error) => return (best, Some(error)),
             };
-            if record.iter().all(is_blank) {
+            if record.iter().all(is_ruled) {
                 continue;
             }
             self.has_row = true;
@@ -229,7 +230,7 @@ fn cut(name: &str) -> String {
     name.chars().take(QUOTED).collect()
 }
 
-/// Whether a cell holds nothing that can be seen.
-pub(super) fn is_blank(cell: &str) -> bool {
-    cell.chars().all(|c| c.is_whitespace() || c.is_control() || c == '\u{FEFF}')
+/// Whether a cell holds nothing but what may be a delimiter under another reading: `,,,` is a blank row, not a title.
+fn is_ruled(cell: &str) -> bool {
+    cell.split(|c: char| c == '"' || DELIMITERS.iter().any(|delimiter| c == char::from(*delimiter))).all(is_blank)
 }

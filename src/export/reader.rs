@@ -8,11 +8,14 @@ use csv::StringRecord;
 use encoding_rs::UTF_8;
 use encoding_rs_io::{DecodeReaderBytes, DecodeReaderBytesBuilder};
 
-use super::dialect::{self, Dialect, is_blank};
+use super::dialect::{self, Dialect};
 use super::header::{Header, Wanted};
 use super::problem::{Broken, BrokenCode, Code, Problem};
 use super::records::{Place, Records, unreadable};
+use super::row::Row;
+use super::shape::{has_footer_word, is_blank, is_id_shaped};
 use super::survey::Survey;
+use super::tally::Tally;
 use crate::config::Format;
 
 /// A total, a note or a page number fills at most this many cells beside the first.
@@ -20,35 +23,6 @@ const NOTE_CELLS: usize = 2;
 
 /// One cell filled of this many, at most, is a note; in a narrow file two of four are a person.
 const NOTE_SHARE: usize = 4;
-
-/// Words of totals and notes. A row is skipped for them only where it could be no person anyway.
-const FOOTER_WORDS: [&str; 22] = [
-    "average",
-    "confidential",
-    "count",
-    "created",
-    "employees",
-    "end",
-    "eof",
-    "exported",
-    "generated",
-    "grand",
-    "note",
-    "notes",
-    "page",
-    "printed",
-    "records",
-    "report",
-    "rows",
-    "source",
-    "subtotal",
-    "sum",
-    "total",
-    "totals",
-];
-
-/// Findings of one kind that are listed one by one.
-const LISTED: usize = 3;
 
 /// Opens the second pass: finds delimiter and header and stands before the first row.
 ///
@@ -79,6 +53,7 @@ pub fn open<R: Read>(mut input: R, survey: &Survey, format: &Format, wanted: &Wa
         n_rows: 0,
         fewest_cells: usize::MAX,
         header,
+        header_cells: Vec::new(),
         broken: None,
         is_over: false,
         notes: Vec::new(),
@@ -119,6 +94,8 @@ pub struct Reader<R> {
     record: StringRecord,
     delimiter: u8,
     header: Header,
+    /// The header's cells as they stand in the file, trimmed: what a repeated header is recognised by.
+    header_cells: Vec<String>,
     /// Columns up to the last one with a name.
     n_named: usize,
     id_columns: Vec<usize>,
@@ -172,12 +149,10 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         match self.advance() {
-            Ok(Some(line)) => Ok(Some(Row {
-                line,
-                record: &self.record,
-                n_named: self.n_named,
-                n_columns: self.header.names().len(),
-            })),
+            Ok(Some(line)) => {
+                let n_columns = self.header.names().len();
+                Ok(Some(Row::under(line, &self.record, self.n_named, n_columns)))
+            }
             Ok(None) => {
                 self.is_over = true;
                 Ok(None)
@@ -273,7 +248,7 @@ impl<R: Read> Reader<R> {
 
     /// Whether the row's id is a header's name.
     fn is_header_word(&self) -> bool {
-        let names = self.header.names();
+        let names = &self.header_cells;
         let is_name = |cell: &str| names.iter().any(|name| name.len() == cell.len() && name.eq_ignore_ascii_case(cell));
         self.id_columns
             .iter()
@@ -356,117 +331,10 @@ impl<R: Read> Reader<R> {
     fn pass_header(&mut self) -> Result<(), Broken> {
         while let Some(place) = self.records.next(&mut self.record)? {
             if place.line >= self.header.line() {
+                self.header_cells = self.record.iter().map(|cell| cell.trim().to_owned()).collect();
                 break;
             }
         }
         Ok(())
-    }
-}
-
-fn words(cell: &str) -> impl Iterator<Item = &str> {
-    cell.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
-}
-
-fn has_footer_word(cell: &str) -> bool {
-    words(cell).any(|word| FOOTER_WORDS.iter().any(|footer| footer.eq_ignore_ascii_case(word)))
-}
-
-/// Whether a lone cell may be somebody's id: one word of letters, digits and the signs that ids are joined with.
-fn is_id_shaped(cell: &str) -> bool {
-    let cell = cell.trim();
-    let is_sign = |c: char| matches!(c, '-' | '_' | '.' | '/' | '#');
-    cell.chars().all(|c| c.is_alphanumeric() || is_sign(c))
-        && cell.chars().any(char::is_alphanumeric)
-        && !FOOTER_WORDS.iter().any(|word| word.eq_ignore_ascii_case(cell))
-}
-
-/// Findings of one kind: the first few one by one, the rest as a number, so that a million short rows are one sentence.
-struct Tally {
-    code: Code,
-    /// Completes "N …".
-    rest: &'static str,
-    listed: Vec<Problem>,
-    n_more: u64,
-    more_from: u64,
-    more_to: u64,
-}
-
-impl Tally {
-    fn new(code: Code, rest: &'static str) -> Self {
-        Self { code, rest, listed: Vec::new(), n_more: 0, more_from: 0, more_to: 0 }
-    }
-
-    fn add(&mut self, line: u64, column: Option<String>, message: impl FnOnce() -> String) {
-        if self.listed.len() < LISTED {
-            let problem = Problem { line, column, reference_id: None, code: self.code, message: message() };
-            self.listed.push(problem);
-            return;
-        }
-        if self.n_more == 0 {
-            self.more_from = line;
-        }
-        self.n_more += 1;
-        self.more_to = line;
-    }
-
-    fn findings(&self) -> impl Iterator<Item = Problem> {
-        let more = (self.n_more > 0).then(|| Problem {
-            line: self.more_from,
-            column: None,
-            reference_id: None,
-            code: self.code,
-            message: format!("{} {} (lines {} to {})", self.n_more, self.rest, self.more_from, self.more_to),
-        });
-        self.listed.iter().cloned().chain(more)
-    }
-}
-
-/// One row, borrowed from the reader until the next is asked for.
-#[derive(Clone, Copy)]
-pub struct Row<'a> {
-    line: u64,
-    record: &'a StringRecord,
-    n_named: usize,
-    n_columns: usize,
-}
-
-impl<'a> Row<'a> {
-    /// A row of these cells under a header of `header_len` columns.
-    pub fn new(line: u64, record: &'a StringRecord, header_len: usize) -> Self {
-        Self { line, record, n_named: header_len, n_columns: header_len }
-    }
-
-    /// The line on which the row begins, counted from 1 as an editor does.
-    pub fn line(&self) -> u64 {
-        self.line
-    }
-
-    /// The cell of a column counted from 0, as it stands in the file; empty behind the last one.
-    pub fn cell(&self, column: usize) -> &'a str {
-        self.record.get(column).unwrap_or_default()
-    }
-
-    /// How many cells the row has.
-    #[expect(clippy::len_without_is_empty, reason = "an empty row is never handed out")]
-    pub fn len(&self) -> usize {
-        self.record.len()
-    }
-
-    /// Whether something stands behind the last column of the header: an unquoted delimiter may have shifted the cells. Empty
-    /// cells there are only trailing delimiters.
-    pub fn is_long(&self) -> bool {
-        self.record.iter().skip(self.n_columns).any(|cell| !is_blank(cell))
-    }
-
-    /// Whether cells are missing at the end.
-    pub fn is_short(&self) -> bool {
-        self.record.len() < self.n_named
-    }
-}
-
-impl fmt::Debug for Row<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Cells are personal data.
-        f.debug_struct("Row").field("line", &self.line).field("cells", &self.record.len()).finish_non_exhaustive()
     }
 }

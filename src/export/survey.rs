@@ -90,7 +90,7 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
     let (encoding, encoding_guessed) = checker.verdict()?;
     let seen = &checker.seen;
     Ok(Survey {
-        sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: format!("{:x}", hash.finalize()),
         bytes,
         lines: if seen.ends_with_newline { seen.lines.breaks() } else { seen.lines.line() },
         encoding,
