@@ -209,7 +209,7 @@ impl<R: Read> Records<R> {
             let raw = self.buf.get(self.start..self.end).unwrap_or_default();
             return Err(match check_quotes(raw, self.delimiter) {
                 Quotes::Open { breaks, .. } | Quotes::Runaway { breaks } => unclosed(line + breaks),
-                Quotes::Sound | Quotes::Stray { .. } => too_long(line),
+                Quotes::Sound { .. } | Quotes::Stray { .. } => too_long(line),
             });
         }
         let moved = self.start;
@@ -240,14 +240,17 @@ impl<R: Read> Records<R> {
         let mut stray_quote = None;
         if memchr::memchr(b'"', raw).is_some() {
             match check_quotes(raw, self.delimiter) {
-                Quotes::Sound => {}
-                Quotes::Stray { cell } => stray_quote = Some(cell),
+                Quotes::Sound { breaks } => self.lines.breaks += breaks,
+                Quotes::Stray { breaks, cell } => {
+                    self.lines.breaks += breaks;
+                    stray_quote = Some(cell);
+                }
                 Quotes::Open { breaks, is_on_last_line: true } => return Err(cut_in_quote(line + breaks)),
                 Quotes::Open { breaks, .. } | Quotes::Runaway { breaks } => return Err(unclosed(line + breaks)),
             }
-            self.lines.push(raw);
-        } else if is_terminated {
-            // Without quotes a record has no break but the one that ends it: no need to look for more.
+        }
+        // Outside of quotes a record has no break but the one that ends it.
+        if is_terminated {
             self.lines.push(raw.last_chunk::<1>().map_or(&[], |last| last));
         }
         Ok(Place { line, is_terminated, stray_quote })
@@ -278,51 +281,60 @@ fn core(delimiter: u8) -> csv_core::Reader {
 /// How the quotes of one record stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quotes {
-    Sound,
+    /// All well; with the line breaks inside cells.
+    Sound { breaks: u64 },
     /// Text behind a closing quote, in this cell first.
-    Stray {
-        cell: usize,
-    },
+    Stray { breaks: u64, cell: usize },
     /// A quote that is open at the end; `breaks` line breaks into the record.
-    Open {
-        breaks: u64,
-        is_on_last_line: bool,
-    },
+    Open { breaks: u64, is_on_last_line: bool },
     /// A quoted cell that must have swallowed more than its own text.
-    Runaway {
-        breaks: u64,
-    },
+    Runaway { breaks: u64 },
 }
 
-/// Walks over the cells of a raw record as csv-core does, looking at the quotes only.
+/// Looks at the quotes of a raw record as csv-core does: one behind a delimiter opens a quoted cell, any other is text.
 fn check_quotes(raw: &[u8], delimiter: u8) -> Quotes {
     let mut rest = raw;
+    let mut is_record_start = true;
     let mut breaks = 0;
     let mut stray = None;
-    for cell in 0.. {
-        if let Some((b'"', quoted)) = rest.split_first() {
-            let Some(n_body) = closing_quote(quoted) else {
-                return Quotes::Open { breaks, is_on_last_line: breaks_in(quoted) == 0 };
-            };
-            let (body, behind) = quoted.split_at_checked(n_body).unwrap_or((quoted, &[]));
-            let n_breaks = breaks_in(body);
-            rest = behind.get(1..).unwrap_or_default();
-            let is_stray = rest.first().is_some_and(|byte| *byte != delimiter && !matches!(byte, b'\r' | b'\n'));
-            // Text behind the end of a cell of several lines: the quotes are out of step, and rows have been joined.
-            if n_body > MAX_CELL || n_breaks > MAX_CELL_BREAKS || (is_stray && n_breaks > 0) {
-                return Quotes::Runaway { breaks };
-            }
-            if is_stray {
-                stray = stray.or(Some(cell));
-            }
-            breaks += n_breaks;
+    while let Some((before, quoted)) = memchr::memchr(b'"', rest).and_then(|at| rest.split_at_checked(at)) {
+        let quoted = quoted.get(1..).unwrap_or_default();
+        let is_opening = before.last().map_or(is_record_start, |byte| *byte == delimiter);
+        is_record_start = false;
+        if !is_opening {
+            rest = quoted;
+            continue;
         }
-        match memchr::memchr3(delimiter, b'\r', b'\n', rest).map(|at| rest.split_at(at)) {
-            Some((_, behind)) if behind.first() == Some(&delimiter) => rest = behind.get(1..).unwrap_or_default(),
-            Some(_) | None => break,
+        let Some(n_body) = closing_quote(quoted) else {
+            return Quotes::Open { breaks, is_on_last_line: breaks_in(quoted) == 0 };
+        };
+        let (body, behind) = quoted.split_at_checked(n_body).unwrap_or((quoted, &[]));
+        rest = behind.get(1..).unwrap_or_default();
+        let n_breaks = breaks_in(body);
+        let is_stray = rest.first().is_some_and(|byte| *byte != delimiter && !matches!(byte, b'\r' | b'\n'));
+        // Text behind the end of a cell of several lines: the quotes are out of step, and rows have been joined.
+        if n_body > MAX_CELL || n_breaks > MAX_CELL_BREAKS || (is_stray && n_breaks > 0) {
+            return Quotes::Runaway { breaks };
         }
+        if is_stray {
+            stray = stray.or(Some(raw.len() - quoted.len() - 1));
+        }
+        breaks += n_breaks;
     }
-    stray.map_or(Quotes::Sound, |cell| Quotes::Stray { cell })
+    match stray {
+        None => Quotes::Sound { breaks },
+        Some(at) => Quotes::Stray { breaks, cell: cells_in(raw.get(..at).unwrap_or_default(), delimiter) },
+    }
+}
+
+/// How many cells are closed in the beginning of a record. Rarely asked, so it is simply read once more.
+fn cells_in(raw: &[u8], delimiter: u8) -> usize {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(raw);
+    let mut record = csv::ByteRecord::new();
+    match reader.read_byte_record(&mut record) {
+        Ok(true) => record.len() - 1,
+        Ok(false) | Err(_) => 0,
+    }
 }
 
 /// Where the quote stands that ends a quoted cell; doubled quotes belong to its text.
@@ -410,11 +422,12 @@ mod tests {
     fn quotes_are_judged_cell_by_cell() {
         let open = |breaks, is_on_last_line| Quotes::Open { breaks, is_on_last_line };
         for (raw, expected) in [
-            ("a,b\n", Quotes::Sound),
-            ("\"a\",\"b \"\"c\"\"\"\n", Quotes::Sound),
-            ("12\" pipe,b\n", Quotes::Sound),
-            ("\"a\nb\",c\n", Quotes::Sound),
-            ("a,\"O\"Brien\n", Quotes::Stray { cell: 1 }),
+            ("a,b\n", Quotes::Sound { breaks: 0 }),
+            ("\"a\",\"b \"\"c\"\"\"\n", Quotes::Sound { breaks: 0 }),
+            ("12\" pipe,b\n", Quotes::Sound { breaks: 0 }),
+            ("\"a\nb\",c\n", Quotes::Sound { breaks: 1 }),
+            ("\"a,\nb\",\"O\"Brien\n", Quotes::Stray { breaks: 1, cell: 1 }),
+            ("\"O\"Brien\n", Quotes::Stray { breaks: 0, cell: 0 }),
             ("a,\"b", open(0, true)),
             ("\"x\ny\",\"b\nc\n", open(1, false)),
             ("a,\"Smith\n\"2\",\"Bob\"\n", Quotes::Runaway { breaks: 0 }),
