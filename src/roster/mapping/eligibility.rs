@@ -135,12 +135,15 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Status, start, end, rule, verdict, and what the case is about.
+    type Case<'a> = (StatusWord, Option<&'a str>, Option<&'a str>, CoverageEnds, Option<Uncovered>, &'a str);
+
     #[test]
     fn status_and_dates_decide_who_is_covered_today() {
         use CoverageEnds::{EndOfMonth, TerminationDate};
         use StatusWord::{Covered, Terminated};
         let today = "2026-02-09";
-        let cases: &[(StatusWord, Option<&str>, Option<&str>, CoverageEnds, Option<Uncovered>, &str)] = &[
+        let cases: &[Case<'_>] = &[
             (Covered, None, None, TerminationDate, None, "no dates"),
             (Covered, Some("2026-02-09"), None, TerminationDate, None, "the first day"),
             (Covered, Some("2026-02-10"), None, TerminationDate, Some(Uncovered::NotStarted), "tomorrow"),

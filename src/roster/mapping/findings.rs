@@ -1,13 +1,12 @@
 //! What is found while reading, row by row.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::bind::Column;
 use crate::export::problem::{Code, Problem, Severity};
 use crate::roster::ids::ReferenceId;
 
-/// Warnings of one kind that are listed line by line; the rest is counted. A spreadsheet that ate the zeros of every ZIP code
+/// Warnings of one kind in one column that are listed line by line; the rest is counted. A spreadsheet that ate the zeros of every ZIP code
 /// is one thing to mend, and a receipt of ten thousand lines hides the errors.
 pub(super) const LISTED_WARNINGS: u64 = 20;
 
@@ -15,7 +14,8 @@ pub(super) const LISTED_WARNINGS: u64 = 20;
 #[derive(Default)]
 pub(super) struct Findings {
     problems: Vec<Problem>,
-    warnings: BTreeMap<Code, u64>,
+    /// How many of each kind and column; a handful, so a list is quicker than a map.
+    warnings: Vec<(Code, Option<Box<str>>, u64)>,
     line: u64,
     reference_id: Option<ReferenceId>,
     errors_in_row: u64,
@@ -49,9 +49,7 @@ impl Findings {
         match code.severity() {
             Severity::Error => self.errors_in_row += 1,
             Severity::Warning => {
-                let seen = self.warnings.entry(code).or_default();
-                *seen += 1;
-                if LISTED_WARNINGS < *seen {
+                if LISTED_WARNINGS < self.counted(code, header) {
                     return;
                 }
             }
@@ -65,11 +63,23 @@ impl Findings {
         });
     }
 
+    /// Counts a warning: how many of its kind and column there are now.
+    fn counted(&mut self, code: Code, header: Option<&str>) -> u64 {
+        let known = self.warnings.iter_mut().find(|(kind, column, _)| *kind == code && column.as_deref() == header);
+        if let Some((_, _, seen)) = known {
+            *seen += 1;
+            return *seen;
+        }
+        self.warnings.push((code, header.map(Box::from), 1));
+        1
+    }
+
     /// All problems in the order of the lines; what was only counted is summed up in findings about the whole file, first.
     pub(super) fn finish(mut self) -> Vec<Problem> {
-        let unlisted = self.warnings.into_iter().filter(|(_, seen)| LISTED_WARNINGS < *seen).map(|(code, seen)| Problem {
+        let unlisted = self.warnings.into_iter().filter(|(_, _, seen)| LISTED_WARNINGS < *seen);
+        let unlisted = unlisted.map(|(code, column, seen)| Problem {
             line: 0,
-            column: None,
+            column: column.map(String::from),
             reference_id: None,
             code,
             message: format!(

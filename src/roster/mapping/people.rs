@@ -141,13 +141,14 @@ impl<'b> Settler<'b> {
             self.note(&first, Code::Conflict, differing.first().copied(), message);
             return Person { reference_id: first.id, line: first.line, group, standing: Standing::Conflict };
         }
-        let deciding =
-            more.into_iter().fold(first, |best, row| if row.rank(latest) < best.rank(latest) { row } else { best });
+        let rank = rows().map(|row| row.rank(latest)).min().unwrap_or_default();
+        let group = if rank == 0 { group } else { shared_group(rows().filter(|row| row.rank(latest) == rank)) };
+        let first_of_rank = |best: Draft, row: Draft| if row.rank(latest) < best.rank(latest) { row } else { best };
+        let deciding = more.into_iter().fold(first, first_of_rank);
         if deciding.member().is_some() {
             let message = format_args!("{} are about one person and were read as one.", named(&lines));
             self.note(&deciding, Code::RowsJoined, None, message);
         }
-        let group = if deciding.is_invalid() { group } else { deciding.group.clone() };
         Person { group, ..deciding.into_person() }
     }
 
