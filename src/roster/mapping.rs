@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Columns, DateOrder, Eligibility, Grouping, IdColumns, NameColumns, PlanRule, Source};
+use crate::config::{Columns, DateOrder, Eligibility, GroupFrom, Grouping, IdColumns, NameColumns, PlanRule, Source};
 use crate::export::Wanted;
 use crate::export::reader::Header;
 
@@ -96,7 +96,7 @@ impl Mapping {
         }
         let fields = [&columns.date_of_birth, &columns.address_line_1, &columns.city, &columns.state, &columns.zipcode];
         required.extend(fields.into_iter().cloned());
-        let words = [group.header(), plan.column.as_deref()];
+        let words = [group_header(group), plan.column.as_deref()];
         let periods = eligibility.as_ref().map(|eligibility| {
             [&eligibility.status, &eligibility.start, &eligibility.end].map(|header| header.as_deref())
         });
@@ -113,12 +113,11 @@ impl Mapping {
     }
 }
 
-impl Grouping {
-    fn header(&self) -> Option<&str> {
-        match &self.from {
-            crate::config::GroupFrom::Fixed(_) => None,
-            crate::config::GroupFrom::Column { header, .. } => Some(header),
-        }
+/// The header of the column that names the group.
+fn group_header(group: &Grouping) -> Option<&str> {
+    match &group.from {
+        GroupFrom::Fixed(_) => None,
+        GroupFrom::Column { header, .. } => Some(header),
     }
 }
 

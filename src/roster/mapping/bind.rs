@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Rules;
+use super::{Rules, group_header};
 use crate::config::{IdColumns, NameColumns};
 use crate::export::reader::Header;
 use crate::roster::member::Field;
@@ -69,7 +69,7 @@ impl Bound {
             city: all(&columns.city),
             state: all(&columns.state),
             zipcode: all(&columns.zipcode),
-            group: maybe(rules.group.header()),
+            group: maybe(group_header(&rules.group)),
             plan: maybe(rules.plan.column.as_deref()),
             status: maybe(eligibility.and_then(|rule| rule.status.as_deref())),
             start: maybe(eligibility.and_then(|rule| rule.start.as_deref())),

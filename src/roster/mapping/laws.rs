@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::tests::{HEADER, member, read, row, source, today};
 use super::*;
-use crate::config::{CoverageEnds, GroupFrom, Unmapped};
+use crate::config::{CoverageEnds, Unmapped};
 use crate::export::problem::{Code, Severity};
 use crate::export::reader::Row;
 use crate::roster::member::Field;

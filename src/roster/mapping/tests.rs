@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 
 use super::*;
-use crate::config::{CoverageEnds, Format, GroupFrom, Guards, Unmapped};
+use crate::config::{CoverageEnds, Format, Guards, Unmapped};
 use crate::export::problem::{Code, Problem};
 use crate::export::reader::Row;
 use crate::roster::ids::ReferenceId;
