@@ -6,4 +6,5 @@ pub mod config;
 pub mod export;
 pub mod report;
 pub mod roster;
+pub mod sandbox;
 pub mod store;
