@@ -113,7 +113,7 @@ impl Sandbox {
     pub fn roster(&self, reference: &str) -> BTreeMap<String, Value> {
         let engine = self.up_to_date();
         let group = engine.state.group_by_reference(reference).and_then(|id| engine.state.groups.get(id));
-        let members = group.into_iter().flat_map(|group| group.active());
+        let members = group.into_iter().flat_map(state::Group::active);
         members.map(|(id, member)| (id.clone(), member.row.record())).collect()
     }
 

@@ -179,13 +179,10 @@ impl Engine {
         let now = now.trunc_subsecs(3);
         let (reply, delivery) = match &begun.rule {
             None => (self.work(head, None, body, now), Delivery::Whole),
-            Some(rule) => match self.instead(rule, now) {
-                Some(answer) => answer,
-                None => {
-                    let reply = self.work(head, Some(rule), body, now);
-                    misdeliver(reply, rule)
-                }
-            },
+            Some(rule) => self.instead(rule, now).unwrap_or_else(|| {
+                let reply = self.work(head, Some(rule), body, now);
+                misdeliver(reply, rule)
+            }),
         };
         if delivery != Delivery::Reset
             && let Some(call) = self.calls.get_mut(begun.call)
@@ -361,5 +358,5 @@ pub(super) fn object(
     }
 }
 
-/// For sandboxes whose requests a test reads.
+/// A valid payload, by reference id.
 pub(super) type Rows = BTreeMap<String, super::rules::Row>;

@@ -164,7 +164,8 @@ async fn poll(
 }
 
 async fn answer(sandbox: Sandbox, ask: Ask, Extension(cut): Extension<Cut>, request: Request) -> Response {
-    let (authorization, content_type) = (text(request.headers(), &AUTHORIZATION), text(request.headers(), &CONTENT_TYPE));
+    let (authorization, content_type) =
+        (text(request.headers(), &AUTHORIZATION), text(request.headers(), &CONTENT_TYPE));
     let head = Head { ask, authorization, content_type };
     let begun = sandbox.begin(&head);
     if let Ok(begun) = &begun
@@ -216,7 +217,7 @@ fn response(reply: Reply, body: impl FnOnce(String) -> Body) -> Response {
 /// Promises a whole document, sends the first half, and fails.
 struct Half {
     promised: u64,
-    half: Option<Bytes>,
+    left: Option<Bytes>,
     waits: bool,
 }
 
@@ -224,7 +225,7 @@ impl Half {
     fn new(document: String) -> Self {
         let document = Bytes::from(document);
         let promised = u64::try_from(document.len()).unwrap_or(u64::MAX);
-        Self { promised, half: Some(document.slice(..document.len() / 2)), waits: true }
+        Self { promised, left: Some(document.slice(..document.len() / 2)), waits: true }
     }
 }
 
@@ -236,7 +237,7 @@ impl HttpBody for Half {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if let Some(half) = self.half.take() {
+        if let Some(half) = self.left.take() {
             return Poll::Ready(Some(Ok(Frame::data(half))));
         }
         if std::mem::take(&mut self.waits) {
