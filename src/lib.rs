@@ -8,4 +8,5 @@ pub mod intake;
 pub mod plan;
 pub mod report;
 pub mod roster;
+pub mod sandbox;
 pub mod store;
