@@ -123,12 +123,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_flipped_bit_or_a_cut_is_refused(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn a_flipped_bit_or_a_cut_is_refused(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
             let sealed = seal(Kind::Plan, b"key", &body);
             let at = at.index(sealed.len());
             prop_assert!(unseal(Kind::Plan, b"key", &sealed[..at]).is_err());
             let mut flipped = sealed;
-            flipped[at] ^= 1 << bit;
+            flipped[at] ^= 1_u8 << bit;
             prop_assert!(unseal(Kind::Plan, b"key", &flipped).is_err());
         }
     }
