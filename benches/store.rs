@@ -1,5 +1,5 @@
 //! Seconds and sizes of the store with 1,000,000 members in 2,000 groups: `cargo bench --bench store`.
-//! Other numbers: `cargo bench --bench store -- MEMBERS GROUPS`.
+//! Other numbers: `cargo bench --bench store -- MEMBERS GROUPS ROUNDS`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "a measurement that prints and may fail")]
 
@@ -17,6 +17,7 @@ fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
     let members = numbers.next().unwrap_or(1_000_000);
     let groups = numbers.next().unwrap_or(2_000);
+    let rounds = numbers.next().unwrap_or(3);
     // Beside the build, since /tmp may be memory.
     let parent = std::env::current_exe().unwrap();
     let dir = tempfile::tempdir_in(parent.parent().unwrap()).unwrap();
@@ -25,7 +26,7 @@ fn main() {
     let ids = Ids::of(&store).unwrap();
     let now = DateTime::from_timestamp(1_795_414_530, 0).unwrap();
 
-    for round in 0..3 {
+    for round in 0..rounds {
         println!("round {round}");
         let run = ids.run(now);
         let works: Vec<_> = (0..groups).map(|group| work(&ids, &run, group, members / groups, now)).collect();
