@@ -23,7 +23,7 @@ fn main() {
     let dir = tempfile::tempdir_in(parent.parent().unwrap()).unwrap();
     let store = timed("open a new store", || Store::open(dir.path(), "https://api.test").unwrap());
     println!("{members} members in {groups} groups, durable: {}", store.durable());
-    let ids = Ids::of(&store).unwrap();
+    let ids = store.ids();
     let now = DateTime::from_timestamp(1_795_414_530, 0).unwrap();
 
     for round in 0..rounds {

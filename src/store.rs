@@ -48,6 +48,7 @@ struct Inner {
     /// The store's random name, as in its sentinel.
     name: String,
     durable: bool,
+    ids: Ids,
     _lock: File,
 }
 
@@ -74,6 +75,11 @@ impl Store {
     /// store was opened.
     pub fn durable(&self) -> bool {
         self.inner.durable
+    }
+
+    /// Makes the ids of new runs and batches.
+    pub fn ids(&self) -> &Ids {
+        &self.inner.ids
     }
 
     /// Bytes of the database on disk; 0 where that cannot be read.
@@ -117,6 +123,13 @@ pub struct SourceState {
     pub absences: BTreeMap<ReferenceId, Absence>,
     /// Nominal time at which each schedule (`schedule`, `resync`, `expect_by`) last fired, so that a missed one fires once.
     pub fired: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl SourceState {
+    /// A source that never delivered.
+    pub fn new(source: SourceName) -> Self {
+        Self { source, last_accepted: None, absences: BTreeMap::new(), fired: BTreeMap::new() }
+    }
 }
 
 /// An export that was accepted.

@@ -156,6 +156,10 @@ impl Store {
     /// [`StoreError::OutOfOrder`] when it is not the open batch, has not ended, or the roster is of another group;
     /// otherwise when it cannot be written.
     pub fn settle(&self, settlement: &Settlement) -> Result<Option<Work>, StoreError> {
+        self.end(settlement, None)
+    }
+
+    fn end(&self, settlement: &Settlement, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
         let Settlement { batch, roster, changes } = settlement;
         let writing = self.inner.trees.write();
         self.check_open(batch)?;
@@ -178,7 +182,11 @@ impl Store {
         }
         let generation = generation(&self.inner.trees)? + 1;
         writing.put(&mut draft, Shelf::Meta, keys::GENERATION, &records::count(keys::GENERATION, generation))?;
-        let promoted = self.draft_end(&writing, &mut draft, batch)?;
+        let mut promoted = self.draft_end(&writing, &mut draft, batch)?;
+        if let (None, Some(Work { batch: next, payload })) = (&promoted, successor) {
+            self.draft_successor(&writing, &mut draft, &next, &payload)?;
+            promoted = Some(next);
+        }
         writing.commit(&draft)?;
         // After the flush, so that it never promises more than there is. The settlement stands whatever happens here.
         if let Err(error) = Sentinel::new(self.inner.name.clone(), generation).write(&self.inner.dir) {
@@ -188,12 +196,12 @@ impl Store {
     }
 
     /// Records that the open batch ended without results (`lost`, `refused`, `superseded`): the roster stays as it is.
-    /// Answers the work that waited behind it and is open now.
+    /// Answers the work that is open now: what waited behind it, else `successor`.
     ///
     /// # Errors
     /// As [`Store::settle`].
-    pub fn replace_open(&self, ended: &Batch) -> Result<Option<Work>, StoreError> {
-        self.settle(&Settlement { batch: ended.clone(), roster: None, changes: Vec::new() })
+    pub fn replace_open(&self, ended: &Batch, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
+        self.end(&Settlement { batch: ended.clone(), roster: None, changes: Vec::new() }, successor)
     }
 
     /// Removes payloads that nothing points to: those of an `accept` that a crash cut off.
@@ -260,12 +268,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Batch>, StoreError> {
         let group = batch.group.as_str().as_bytes();
-        draft_batch(writing, draft, batch)?;
+        draft_ids(writing, draft, batch)?;
         let id = batch.batch.as_str();
-        let key = keys::run_batch(&batch.run, &batch.batch);
-        writing.put(draft, Shelf::RunBatches, &key, &records::text(&key, id))?;
-        let key = keys::group_batch(&batch.group, &batch.batch);
-        writing.put(draft, Shelf::GroupBatches, &key, &records::text(&key, batch.run.as_str()))?;
 
         let open = self.batch_on(Shelf::Outbox, &batch.group)?;
         let waiting = self.batch_on(Shelf::Waiting, &batch.group)?;
@@ -306,6 +310,25 @@ impl Store {
         Ok(waiting)
     }
 
+    /// Adds a batch that takes the place of the one that ended. Its id is new, so its records are.
+    fn draft_successor(
+        &self,
+        writing: &Writing<'_>,
+        draft: &mut Draft,
+        batch: &Batch,
+        payload: &[crate::roster::Entry],
+    ) -> Result<(), StoreError> {
+        self.check_works(&[Work { batch: batch.clone(), payload: Vec::new() }])?;
+        let key = batch.batch.as_str().as_bytes();
+        let mut staged = Draft::default();
+        writing.put(&mut staged, Shelf::Payloads, key, &records::payload(key, payload)?)?;
+        writing.stage(&staged)?;
+        draft_ids(writing, draft, batch)?;
+        let group = batch.group.as_str().as_bytes();
+        // The end of the batch before it removed the group's place in this very draft: the last word counts.
+        writing.put(draft, Shelf::Outbox, group, &records::text(group, batch.batch.as_str()))
+    }
+
     fn batch_id_on(&self, shelf: Shelf, group: &GroupRef) -> Result<Option<BatchId>, StoreError> {
         let key = group.as_str().as_bytes();
         let sealed = self.inner.trees.read(shelf, key)?;
@@ -344,6 +367,15 @@ impl Store {
 fn draft_batch(writing: &Writing<'_>, draft: &mut Draft, batch: &Batch) -> Result<(), StoreError> {
     let key = batch.batch.as_str().as_bytes();
     writing.put(draft, Shelf::Batches, key, &records::json(Kind::Batch, key, batch)?)
+}
+
+/// Adds a new batch's record and the ways to find it to a transaction.
+fn draft_ids(writing: &Writing<'_>, draft: &mut Draft, batch: &Batch) -> Result<(), StoreError> {
+    draft_batch(writing, draft, batch)?;
+    let key = keys::run_batch(&batch.run, &batch.batch);
+    writing.put(draft, Shelf::RunBatches, &key, &records::text(&key, batch.batch.as_str()))?;
+    let key = keys::group_batch(&batch.group, &batch.batch);
+    writing.put(draft, Shelf::GroupBatches, &key, &records::text(&key, batch.run.as_str()))
 }
 
 fn second_id(key: &[u8]) -> Result<BatchId, StoreError> {

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use super::{Store, StoreError};
 use crate::roster::ids::{BatchId, RunId};
 
 const FORMAT: &str = "%Y%m%d_%H%M%S_%3f";
@@ -27,20 +26,16 @@ struct Last {
 impl Ids {
     /// Goes on after the last ids that were given out.
     pub fn after(run: Option<&RunId>, batch: Option<&BatchId>) -> Self {
-        let last = Last {
-            run: run.and_then(|id| millis_of(id.as_str(), "run_")).unwrap_or(0),
-            batch: batch.and_then(|id| millis_of(id.as_str(), "bat_")).unwrap_or(0),
-        };
-        Self { last: Mutex::new(last) }
+        let ids = Self { last: Mutex::default() };
+        ids.go_on_after(run, batch);
+        ids
     }
 
-    /// Goes on after the last ids of a store.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn of(store: &Store) -> Result<Self, StoreError> {
-        let (run, batch) = store.last_ids()?;
-        Ok(Self::after(run.as_ref(), batch.as_ref()))
+    /// Goes on after these ids, too.
+    pub fn go_on_after(&self, run: Option<&RunId>, batch: Option<&BatchId>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.run = last.run.max(run.and_then(|id| millis_of(id.as_str(), "run_")).unwrap_or(0));
+        last.batch = last.batch.max(batch.and_then(|id| millis_of(id.as_str(), "bat_")).unwrap_or(0));
     }
 
     /// The id of a run that begins now.

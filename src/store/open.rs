@@ -11,7 +11,7 @@ use super::envelope::Kind;
 use super::records::{self, MetaV1};
 use super::sentinel::Sentinel;
 use super::trees::{Draft, Shelf, Trees};
-use super::{Inner, Store, StoreError, compact, filter, keys};
+use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 
 /// The layout of trees and keys that this program reads and writes.
 const LAYOUT: u32 = 1;
@@ -55,10 +55,13 @@ impl Store {
                 dir: dir.to_owned(),
                 name: meta.store,
                 durable: filter::active(),
+                ids: Ids::after(None, None),
                 _lock: lock,
             }),
         };
         store.sweep_payloads()?;
+        let (run, batch) = store.last_ids()?;
+        store.ids().go_on_after(run.as_ref(), batch.as_ref());
         Ok(store)
     }
 

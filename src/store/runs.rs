@@ -92,6 +92,24 @@ impl Store {
         writing.commit(&draft)
     }
 
+    /// Changes a run's record while nobody else does. Answers it as it is then; none for an unknown run.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn update_run(
+        &self,
+        run: &RunId,
+        change: impl FnOnce(&mut RunRecord),
+    ) -> Result<Option<RunRecord>, StoreError> {
+        let writing = self.inner.trees.write();
+        let Some(mut record) = self.run(run)? else { return Ok(None) };
+        change(&mut record);
+        let mut draft = Draft::default();
+        draft_run(&writing, &mut draft, &RunRecord { plan: None, ..record.clone() })?;
+        writing.commit(&draft)?;
+        Ok(Some(record))
+    }
+
     /// Forgets runs that were finished before `before`, with their plans, batches and changes. What was accepted, and
     /// whatever still waits to be delivered, is kept. Answers how many.
     ///
@@ -158,6 +176,11 @@ impl Store {
 }
 
 impl RunFilter {
+    /// Runs with batches under way.
+    pub fn delivering() -> Self {
+        Self { state: Some(RunState::Delivering), ..Self::default() }
+    }
+
     fn lets_through(&self, run: &Run, of_group: Option<&BTreeSet<RunId>>) -> bool {
         let group = of_group.is_none_or(|runs| {
             runs.contains(&run.run) || run.guards.iter().any(|guard| guard.group.is_some() && guard.group == self.group)

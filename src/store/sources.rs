@@ -37,6 +37,23 @@ impl Store {
         draft_source(&writing, &mut draft, state)?;
         writing.commit(&draft)
     }
+
+    /// Changes what is known of a source while nobody else does.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn update_source(
+        &self,
+        source: &SourceName,
+        change: impl FnOnce(&mut SourceState),
+    ) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        let mut state = self.source(source)?.unwrap_or_else(|| SourceState::new(source.clone()));
+        change(&mut state);
+        let mut draft = Draft::default();
+        draft_source(&writing, &mut draft, &state)?;
+        writing.commit(&draft)
+    }
 }
 
 /// Adds a source's state to a transaction.

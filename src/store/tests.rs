@@ -132,7 +132,7 @@ fn a_lost_batch_leaves_the_roster_and_opens_what_waited() {
     accept(&store, "run_2", "bat_2");
     store.record_batch(&in_phase("bat_2", "run_2", Phase::Accepted)).unwrap();
     accept(&store, "run_3", "bat_3");
-    let next = store.replace_open(&in_phase("bat_2", "run_2", Phase::Lost)).unwrap();
+    let next = store.replace_open(&in_phase("bat_2", "run_2", Phase::Lost), None).unwrap();
     assert_eq!(id_of(next).as_deref(), Some("bat_3"));
     assert_eq!(store.roster(&group("acme")).unwrap(), before);
 }

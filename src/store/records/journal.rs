@@ -33,9 +33,10 @@ pub(in crate::store) struct RunV1 {
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct GroupV1 {
     group: GroupRef,
-    id: GroupId,
+    id: Option<GroupId>,
     name: String,
     made_by_us: bool,
+    paused: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,14 +65,14 @@ struct AbsenceV1 {
 
 impl From<&GroupRecord> for GroupV1 {
     fn from(record: &GroupRecord) -> Self {
-        let GroupRecord { group, id, name, made_by_us } = record.clone();
-        Self { group, id, name, made_by_us }
+        let GroupRecord { group, id, name, made_by_us, paused } = record.clone();
+        Self { group, id, name, made_by_us, paused }
     }
 }
 
 impl From<GroupV1> for GroupRecord {
-    fn from(GroupV1 { group, id, name, made_by_us }: GroupV1) -> Self {
-        Self { group, id, name, made_by_us }
+    fn from(GroupV1 { group, id, name, made_by_us, paused }: GroupV1) -> Self {
+        Self { group, id, name, made_by_us, paused }
     }
 }
 

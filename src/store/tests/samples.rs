@@ -61,10 +61,12 @@ pub(in crate::store) fn batch(id: &str, run: &str, group: &str) -> Batch {
         request_id: None,
         phase: Phase::Pending,
         members: 2,
+        planned_removals: 0,
         attempts: 0,
         submitted_at: None,
         accepted_at: None,
         completed_at: None,
+        not_before: None,
         added: 0,
         removed: 0,
         failures: vec![Failure {
@@ -164,9 +166,10 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
 pub(in crate::store) fn group_record(name: &str) -> GroupRecord {
     GroupRecord {
         group: group(name),
-        id: GroupId::parse("grp_1").unwrap(),
+        id: Some(GroupId::parse("grp_1").unwrap()),
         name: "Acme, Inc.".to_owned(),
         made_by_us: true,
+        paused: None,
     }
 }
 
