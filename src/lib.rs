@@ -4,6 +4,7 @@ pub mod api;
 pub mod clock;
 pub mod config;
 pub mod export;
+pub mod intake;
 pub mod report;
 pub mod roster;
 pub mod store;
