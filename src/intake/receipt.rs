@@ -62,7 +62,7 @@ fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
         RunState::Completed if has_holds(run, plan) => "Accepted and delivered, except for what is held (see below).",
         RunState::Completed => "Accepted and delivered.",
         RunState::Partial => "Accepted, but only a part of it was delivered.",
-        RunState::Failed => "Not delivered: none of the changes in this file could be made.",
+        RunState::Failed => "Not delivered: none of the changes in this file could be confirmed.",
         RunState::Rejected => "Rejected: nothing of this file was applied.",
         RunState::Duplicate => "Already received: a file with the same content was accepted before.",
         RunState::Unchanged => "Accepted. The file changes nothing: everything in it is already known.",
@@ -164,7 +164,7 @@ fn counts(page: &mut Page, run: &Run) {
         return;
     }
     page.heading("What is in it");
-    page.number(rows, "row for a person", "rows for people");
+    page.number(rows, "row read", "rows read");
     for (count, one, many) in [
         (problems, "row that could not be used", "rows that could not be used"),
         (new, "new person", "new people"),
@@ -179,7 +179,7 @@ fn counts(page: &mut Page, run: &Run) {
         ),
         (kept, "person who stays covered for now, see below", "people who stay covered for now, see below"),
         (unchanged, "person without a change", "people without a change"),
-        (confirmed, "change confirmed so far", "changes confirmed so far"),
+        (confirmed, "change that is confirmed", "changes that are confirmed"),
         (failed, "change that could not be made", "changes that could not be made"),
     ] {
         if 0 < count {
@@ -233,15 +233,16 @@ fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[
     let has_trouble =
         batches.iter().any(|batch| !batch.failures.is_empty() || matches!(batch.phase, Phase::Refused | Phase::Lost));
     match run.state {
+        RunState::Received | RunState::Delivering if has_errors => page.item(REWRITTEN),
         RunState::Received | RunState::Delivering => page.item(&format!("Nothing, for the moment. {REWRITTEN}")),
-        RunState::Planned => page.item("Nothing. Whoever runs rosterd decides when files are delivered."),
+        RunState::Planned => page.item("Whoever runs rosterd decides when files are delivered."),
         RunState::Held => {
             page.item(&format!(
                 "If the file is right, tell whoever runs rosterd: they can release it. Quote the number {}.",
                 run.run
             ));
             page.item("If it is wrong, drop a corrected export. It takes the place of this one.");
-            page.item(REWRITTEN);
+            page.item("This receipt is rewritten when that is decided.");
         }
         RunState::Rejected => page.item("Mend what is said above, and drop the export again."),
         RunState::Duplicate => {
@@ -297,9 +298,10 @@ fn list_problems(page: &mut Page, heading: &str, reports: &[&ProblemReport], roo
     for report in reports.iter().take(room) {
         page.item(&format!("{}: {}", place(report), sentence(&clean(&report.problem.message, 400))));
         if let Some(person) = &report.problem.reference_id {
+            // A row that was used leaves nobody in doubt.
             let covered = match report.still_covered {
-                Some(covered) => format!(" Still covered: {}.", yes_no(covered)),
-                None => String::new(),
+                Some(covered) if is_error(report) => format!(" Still covered: {}.", yes_no(covered)),
+                Some(_) | None => String::new(),
             };
             page.below_item(&format!("Person {}.{covered}", clean(person, MAX_HEADER_CHARS)));
         }
@@ -319,15 +321,15 @@ fn place(report: &ProblemReport) -> String {
 
 /// Everybody whose coverage somebody could wonder about, and who is not listed with a row.
 fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]) {
-    let mut doubts: BTreeMap<&str, (bool, String)> = BTreeMap::new();
+    let mut doubts: BTreeMap<&str, (&str, String)> = BTreeMap::new();
     for kept in plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.kept) {
-        doubts.insert(kept.reference_id.as_str(), (true, sentence(&clean(&kept.reason, 200))));
+        doubts.insert(kept.reference_id.as_str(), (yes_no(true), sentence(&clean(&kept.reason, 200))));
     }
     for failure in batches.iter().flat_map(|batch| &batch.failures) {
         let doubt = match failure.operation.as_str() {
-            "remove" => (true, "The coverage could not be ended; it is tried again.".to_owned()),
-            "add" => (false, "The person could not be added; it is tried again with the next file.".to_owned()),
-            _ => continue,
+            "remove" => (yes_no(true), "The coverage could not be ended; it is tried again.".to_owned()),
+            "add" => (yes_no(false), "The person could not be added; it is tried again with the next file.".to_owned()),
+            _ => ("not known", "Ask whoever runs rosterd.".to_owned()),
         };
         doubts.insert(failure.reference_id.as_str(), doubt);
     }
@@ -336,7 +338,7 @@ fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]
     }
     page.heading(&format!("People in doubt ({})", doubts.len()));
     for (person, (covered, why)) in doubts.iter().take(MAX_LISTED) {
-        page.item(&format!("Person {}. Still covered: {}. {why}", clean(person, MAX_HEADER_CHARS), yes_no(*covered)));
+        page.item(&format!("Person {}. Still covered: {}. {why}", clean(person, MAX_HEADER_CHARS), covered));
     }
     page.rest(doubts.len(), MAX_LISTED, ", ask whoever runs rosterd");
 }
