@@ -77,7 +77,7 @@ impl Task {
     /// How long nothing is due.
     pub(super) fn wait(&self) -> Duration {
         let now = self.intake.clock.now();
-        let appointment = self.timetable.next(now).map_or(LONGEST_SLEEP, |(_, at)| clock::until(at, now));
+        let appointment = self.timetable.due_at().map_or(LONGEST_SLEEP, |at| clock::until(at, now));
         let look = self.look_at.saturating_duration_since(Instant::now());
         // An appointment fires when the clock has passed it, not while it stands at it: never spin towards it.
         look.min(appointment.max(Duration::from_millis(1))).min(LONGEST_SLEEP)

@@ -68,14 +68,21 @@ impl Timetable {
         self.entries
             .iter_mut()
             .filter_map(|entry| {
-                let nominal = entry.cron.last_between(entry.fired, now, zone)?;
+                let missed = || entry.cron.next_after(entry.fired, zone).filter(|at| *at <= now);
+                let nominal = entry.cron.last_between(entry.fired, now, zone).or_else(missed)?;
                 entry.fired = nominal;
                 Some((entry.appointment, nominal))
             })
             .collect()
     }
 
-    /// The next appointment after `now`.
+    /// When the first appointment that has not fired falls due. In the past when it fell due after the last question:
+    /// a look at a slow folder takes its time.
+    pub(super) fn due_at(&self) -> Option<DateTime<Utc>> {
+        self.entries.iter().filter_map(|entry| entry.cron.next_after(entry.fired, self.zone)).min()
+    }
+
+    /// The next appointment after `now`, to be shown.
     pub(super) fn next(&self, now: DateTime<Utc>) -> Option<(Appointment, DateTime<Utc>)> {
         self.entries
             .iter()
@@ -121,6 +128,15 @@ mod tests {
         let mut table = daily(None, "2026-10-05T12:00:00Z");
         assert_eq!(table.due(at("2026-10-05T12:00:00Z")), []);
         assert_eq!(table.next(at("2026-10-05T12:00:00Z")), Some((Appointment::Recheck, at("2026-10-06T10:00:00Z"))));
+    }
+
+    #[test]
+    fn an_appointment_that_falls_due_between_two_questions_is_due_at_once() {
+        let mut table = daily(Some("2026-10-04T10:00:00Z"), "2026-10-05T09:59:59Z");
+        assert_eq!(table.due(at("2026-10-05T09:59:59Z")), []);
+        assert_eq!(table.due_at(), Some(at("2026-10-05T10:00:00Z")));
+        assert_eq!(table.due(at("2026-10-05T10:00:09Z")).len(), 1);
+        assert_eq!(table.due_at(), Some(at("2026-10-06T10:00:00Z")));
     }
 
     #[test]
