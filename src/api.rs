@@ -141,18 +141,20 @@ pub struct Plan {
 /// no key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ApiError {
-    /// Nothing reached the server (connection refused, name not found, TLS): try again later.
+    /// Nothing was done: nothing reached the server (connection refused, name not found, TLS), or a mere question got
+    /// no answer. Try again later.
     #[error("the API cannot be reached: {detail}")]
     NotSent {
         /// What failed, for the operator.
         detail: String,
     },
-    /// The server asks for patience (408, 429, 503 and other 5xx on reading): try again, not before `after`.
+    /// The server asks for patience (408, 429), or a mere question got an answer of no use (5xx, a 2xx that cannot be
+    /// read): try again, not before `after`.
     #[error("the API answered {status}: try again later")]
     Later {
         /// HTTP status.
         status: u16,
-        /// What `Retry-After` or `X-RateLimit-Reset` asked for.
+        /// What `Retry-After` or `X-RateLimit-Reset` asked for, at most an hour.
         after: Option<Duration>,
     },
     /// The server may or may not have done it (timeout, reset, 5xx on a submit, a 2xx that cannot be read).
@@ -162,13 +164,15 @@ pub enum ApiError {
         status: Option<u16>,
         /// What failed, for the operator.
         detail: String,
+        /// What `Retry-After` or `X-RateLimit-Reset` asked for, at most an hour.
+        after: Option<Duration>,
     },
     /// The server says no to this payload (400, 413, 415, 422): never repeated unchanged.
     #[error("the API refused the request ({status}): {message}")]
     Refused {
         /// HTTP status.
         status: u16,
-        /// The API's words, at most 300 characters, with anything that looks like a cell left out.
+        /// The API's `app_error_code` and words, at most 300 characters, with anything that looks like a cell left out.
         message: String,
         /// The API's `trace_id`, to quote to support.
         trace_id: Option<String>,

@@ -1,15 +1,62 @@
-//! What the operator wrote: figment layers become [`settings::Settings`], as written, and [`check`] makes a [`Config`]
-//! of them or lists every problem at once. A `Config` in hand is proof that the checks passed.
+//! What the operator wrote: figment lays the environment over the file over the defaults, the checks make a [`Config`]
+//! of that or list every problem at once, each a [`Finding`] with its line. Apart from the files named here (the
+//! configuration itself, the API key) nothing is touched: whether folders exist is for those who use them.
+
+mod checks;
+mod document;
+mod environment;
+mod finding;
+mod keys;
+mod kinds;
+mod reader;
+mod secret;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
+pub use environment::Environment;
+pub use finding::{ConfigError, Finding};
+pub use keys::{KEY_PLACES, known_keys};
+
+use crate::intake::schedule::Cron;
 use crate::roster::ids::{GroupRef, PlanId, SourceName};
+
+/// Reads and checks the configuration at `path`.
+///
+/// # Errors
+/// [`ConfigError`]; everything that is wrong with it comes at once.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| {
+        if source.kind() == io::ErrorKind::NotFound {
+            ConfigError::NotFound(path.to_owned())
+        } else {
+            ConfigError::Unreadable { path: path.to_owned(), source }
+        }
+    })?;
+    parse(&text, &path.display().to_string(), environment)
+}
+
+/// Checks a configuration in hand; `name` stands for the file in findings. The key's file is read.
+///
+/// # Errors
+/// [`ConfigError::Invalid`]
+pub fn parse(text: &str, name: &str, environment: &Environment) -> Result<Config, ConfigError> {
+    let mut findings = Vec::new();
+    let settings = settings::Settings::read(text, name, environment, &mut findings)
+        .map_err(|finding| ConfigError::Invalid(vec![*finding]))?;
+    checks::check(&settings, findings, environment).map_err(ConfigError::Invalid)
+}
 
 /// The checked configuration.
 #[derive(Clone, Debug)]
@@ -40,12 +87,14 @@ pub enum Mode {
 }
 
 /// `[api]`
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Api {
     /// Scheme, host and port, without a slash at the end. https, except on loopback.
     pub base_url: String,
-    /// The key; none where a command does not need one.
+    /// The key; none when there is none in any of the three places ([`KEY_PLACES`]), which commands that need it say.
     pub key: Option<SecretString>,
+    /// Where the key came from; without a key, the file that this user may not read.
+    pub key_origin: Option<String>,
     /// Connecting takes at most this long.
     pub connect_timeout: Duration,
     /// A whole request takes at most this long.
@@ -62,6 +111,25 @@ pub struct Api {
     pub ca_file: Option<PathBuf>,
     /// An HTTP proxy's URL; none means the environment's.
     pub proxy: Option<String>,
+}
+
+/// A proxy's URL may hold credentials.
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("base_url", &self.base_url)
+            .field("key", &self.key)
+            .field("key_origin", &self.key_origin)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("timeout", &self.timeout)
+            .field("max_in_flight", &self.max_in_flight)
+            .field("requests_per_second", &self.requests_per_second)
+            .field("members_per_request", &self.members_per_request)
+            .field("phone_format", &self.phone_format)
+            .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy.as_ref().map(|_| "[REDACTED]"))
+            .finish()
+    }
 }
 
 /// How phone numbers are written in the payload.
@@ -111,11 +179,11 @@ pub struct Source {
     /// How often the folder is looked through without an event.
     pub rescan: Duration,
     /// When the inbox is looked through on top.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<Cron>,
     /// When every roster is submitted again even if unchanged.
-    pub resync: Option<Schedule>,
+    pub resync: Option<Cron>,
     /// When an export should have been accepted at the latest.
-    pub expect_by: Option<Schedule>,
+    pub expect_by: Option<Cron>,
     /// The zone of the schedules and of "today".
     pub timezone: Tz,
     /// Accepted exports in a row that a person must be missing from before the removal counts.
@@ -133,10 +201,6 @@ pub struct Source {
     /// `[guards]`, with what `[source.guards]` overrides.
     pub guards: Guards,
 }
-
-/// A cron line as written; [`crate::intake::schedule`] reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule(pub String);
 
 /// `[source.format]`: what is known of the file's shape; `None` finds out.
 #[derive(Clone, Debug, Default)]
@@ -227,7 +291,7 @@ pub struct Grouping {
     pub from: GroupFrom,
     /// Whether groups that the API lacks are made.
     pub create: bool,
-    /// Cell, compared without regard to case and outer blanks, to group.
+    /// Cell, without outer blanks and in lower case, to group.
     pub map: BTreeMap<String, GroupRef>,
     /// What a cell outside a non-empty map means.
     pub unmapped: Unmapped,
@@ -265,7 +329,7 @@ pub struct PlanRule {
     pub column: Option<String>,
     /// The plan of rows whose cell is empty, or of all rows without a column.
     pub default: Option<PlanId>,
-    /// Cell, compared without regard to case and outer blanks, to plan. `None` is "not on the roster".
+    /// Cell, without outer blanks and in lower case, to plan. `None` is "not on the roster".
     pub map: BTreeMap<String, Option<PlanId>>,
     /// What a new plan for a known member leads to.
     pub change: PlanChange,

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod export;
 pub mod intake;
+pub mod plan;
 pub mod report;
 pub mod roster;
 pub mod store;

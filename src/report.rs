@@ -148,6 +148,8 @@ pub struct Batch {
     pub phase: Phase,
     /// Members in the payload.
     pub members: u64,
+    /// People whom the plan removes. More removals in the results are an incident.
+    pub planned_removals: u64,
     /// Times that it was submitted.
     pub attempts: u32,
     /// When it was last submitted.
@@ -156,6 +158,8 @@ pub struct Batch {
     pub accepted_at: Option<DateTime<Utc>>,
     /// When its results were complete, or it ended otherwise.
     pub completed_at: Option<DateTime<Utc>>,
+    /// Not tried again before this time, also after a restart.
+    pub not_before: Option<DateTime<Utc>>,
     /// Members that the API says it added.
     pub added: u64,
     /// Members that the API says it removed.
@@ -344,4 +348,143 @@ pub struct KeptMember {
     pub reference_id: ReferenceId,
     /// Why, in words for the operator and HR.
     pub reason: String,
+}
+
+/// A run in full: `show RUN`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunDetail {
+    /// The run.
+    pub run: Run,
+    /// Its plan, where one was made.
+    pub plan: Option<PlanReport>,
+    /// Its batches.
+    pub batches: Vec<Batch>,
+    /// Where its file lies now.
+    pub filed_as: Option<String>,
+}
+
+/// A batch in full: `show BATCH`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchDetail {
+    /// The batch.
+    pub batch: Batch,
+    /// What it changed, person by person.
+    pub changes: Vec<ChangeReport>,
+}
+
+/// What a batch changed about one person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeReport {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// `added`, `returned`, `changed`, `removed`, `add_failed`, `remove_failed`.
+    pub change: String,
+    /// Which fields differ, never their values.
+    pub fields: Vec<String>,
+    /// The run that brought the record, and the line of its file; of the record that left, for a removal.
+    pub from_run: Option<RunId>,
+    /// The line.
+    pub line: Option<u64>,
+}
+
+/// How everything stands: `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon that answers; none when the command looked for itself.
+    pub daemon: Option<DaemonStatus>,
+    /// `apply` or `plan`.
+    pub mode: String,
+    /// The API.
+    pub base_url: String,
+    /// Whether what is acknowledged survives a power cut.
+    pub durable: bool,
+    /// Bytes of state on disk.
+    pub state_bytes: u64,
+    /// Each source.
+    pub sources: Vec<SourceStatus>,
+    /// Batches under way.
+    pub under_way: Vec<Batch>,
+    /// Groups to which nothing is sent until a person says `retry`, and why.
+    pub paused: Vec<PausedGroup>,
+    /// Confirmed groups.
+    pub groups: u64,
+    /// Confirmed members.
+    pub members: u64,
+}
+
+/// The daemon that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Since when it runs.
+    pub since: DateTime<Utc>,
+    /// Whether the API refused the key, so that all delivery stands still.
+    pub key_refused: bool,
+}
+
+/// How a source stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: SourceName,
+    /// Where exports are dropped.
+    pub inbox: String,
+    /// What is the matter with the inbox; none while all is well, or when no daemon looks.
+    pub inbox_trouble: Option<String>,
+    /// The last accepted export.
+    pub last_accepted: Option<AcceptedStatus>,
+    /// When its schedule fires next.
+    pub next_scheduled: Option<DateTime<Utc>>,
+    /// People missing from the last exports, not yet confirmed as gone.
+    pub absent: u64,
+    /// Runs with something held.
+    pub held: Vec<RunId>,
+}
+
+/// The last accepted export of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedStatus {
+    /// The run.
+    pub run: RunId,
+    /// The file's name.
+    pub name: String,
+    /// Rows that stand for people.
+    pub rows: u64,
+    /// When.
+    pub accepted_at: DateTime<Utc>,
+}
+
+/// A group to which nothing is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PausedGroup {
+    /// Which.
+    pub group: GroupRef,
+    /// Why.
+    pub reason: String,
+}
+
+/// A group of the API beside what we hold: `groups`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Our reference; none for groups that somebody made without one.
+    pub group: Option<GroupRef>,
+    /// The API's id; none while the group is still to be made.
+    pub group_id: Option<GroupId>,
+    /// Its name.
+    pub name: String,
+    /// Whether the API has it; none when the API was not asked.
+    pub in_api: Option<bool>,
+    /// Whether rosterd made it.
+    pub made_by_us: bool,
+    /// Members confirmed; none when nothing ever was.
+    pub members: Option<u64>,
+    /// When the roster was last confirmed.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// The group's last batch.
+    pub last_batch: Option<BatchId>,
+    /// Why nothing is sent to it; none while all is well.
+    pub paused: Option<String>,
 }

@@ -162,3 +162,12 @@ pub enum Uncovered {
     /// The group cell is outside the map and the config says `ignore`.
     Ignored,
 }
+
+/// How long a person has been missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// Accepted exports in a row that lack the person.
+    pub exports: u32,
+    /// When the first of them was accepted.
+    pub since: DateTime<Utc>,
+}

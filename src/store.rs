@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::report::{Batch, PlanReport, Run};
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
-use crate::roster::{ConfirmedRoster, Entry};
+use crate::roster::{Absence, ConfirmedRoster, Entry};
 
 /// One batch with its payload: the complete roster that it submits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +25,14 @@ pub struct Work {
 pub struct GroupRecord {
     /// Our reference.
     pub group: GroupRef,
-    /// The API's id.
-    pub id: GroupId,
-    /// Its name in the API when last seen.
+    /// The API's id; none while the group is still to be made.
+    pub id: Option<GroupId>,
+    /// Its name in the API when last seen, or the name it will be made with.
     pub name: String,
-    /// Whether rosterd made it: its first roster then cannot remove anybody.
+    /// Whether rosterd made it, or is about to: its first roster then cannot remove anybody.
     pub made_by_us: bool,
+    /// Why nothing more is sent to the group until a person says `retry`; none while all is well.
+    pub paused: Option<String>,
 }
 
 /// What the store knows of a source.
@@ -61,15 +63,6 @@ pub struct AcceptedExport {
     pub modified: Option<DateTime<Utc>>,
     /// When it was accepted.
     pub accepted_at: DateTime<Utc>,
-}
-
-/// How long a person has been missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absence {
-    /// Accepted exports in a row that lack the person.
-    pub exports: u32,
-    /// When the first of them was accepted.
-    pub since: DateTime<Utc>,
 }
 
 /// How a batch ends: what is written in one transaction, or not at all.

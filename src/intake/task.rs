@@ -302,7 +302,7 @@ fn crons(source: &Source) -> Vec<(Appointment, Cron)> {
         (Appointment::ExpectBy, &source.expect_by),
     ]
     .into_iter()
-    .filter_map(|(appointment, schedule)| Some((appointment, Cron::parse(&schedule.as_ref()?.0)?)))
+    .filter_map(|(appointment, schedule)| schedule.clone().map(|cron| (appointment, cron)))
     .collect()
 }
 

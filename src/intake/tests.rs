@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::config::{
     Columns, CoverageEnds, Eligibility, Format, GroupFrom, Grouping, Guards, IdColumns, NameColumns, PlanRule,
-    Schedule, Unmapped,
+    Unmapped,
 };
 use crate::roster::ids::{GroupRef, SourceName};
 
@@ -374,7 +374,7 @@ async fn an_appointment_fires_at_its_time_with_its_nominal_time() {
     let last_fired = [("schedule".to_owned(), "2026-10-04T06:00:00Z".parse().unwrap())].into();
     let setup = Setup { clock, last_fired, ..Setup::default() };
     let mut running = Running::start_in(tempfile::tempdir().unwrap(), setup, |source| {
-        source.schedule = Some(Schedule("0 6 * * *".to_owned()));
+        source.schedule = Some(schedule::Cron::parse("0 6 * * *").unwrap());
         source.rescan = Duration::from_secs(3600);
     });
     let Arrival::Scheduled(appointment, nominal) = running.next().await else { panic!("a file out of nowhere") };
@@ -395,8 +395,8 @@ async fn appointments_missed_while_nobody_ran_fire_once_and_after_the_files_that
     };
     let mut running = Running::start_in(folder, setup, |source| {
         source.settle = Duration::ZERO;
-        source.schedule = Some(Schedule("0 6 * * *".to_owned()));
-        source.expect_by = Some(Schedule("30 7 * * *".to_owned()));
+        source.schedule = Some(schedule::Cron::parse("0 6 * * *").unwrap());
+        source.expect_by = Some(schedule::Cron::parse("30 7 * * *").unwrap());
     });
     assert_eq!(running.next_file().await.1, Trigger::Schedule);
     let mut fired = Vec::new();

@@ -104,6 +104,8 @@ fn batch(group: &str, phase: Phase) -> Batch {
         added: 0,
         removed: 0,
         failures: Vec::new(),
+        not_before: None,
+        planned_removals: 0,
         error: Some("HTTP 422 from https://api.example".into()),
     }
 }

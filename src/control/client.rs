@@ -1,0 +1,68 @@
+//! The commands' end of the socket.
+
+use std::io;
+use std::path::Path;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use super::{Answer, ControlError, LONGEST_LINE, Line, Progress, Question, Refusal};
+
+/// A connection to the daemon, good for one question.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+}
+
+impl Client {
+    /// Connects to the daemon that listens at `socket`.
+    ///
+    /// # Errors
+    /// [`ControlError::NoDaemon`] when nobody listens there, [`ControlError::Forbidden`] without the right to ask.
+    pub async fn connect(socket: &Path) -> Result<Self, ControlError> {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => Ok(Self { stream }),
+            Err(error) => Err(match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ControlError::NoDaemon { path: socket.to_owned() }
+                }
+                io::ErrorKind::PermissionDenied => ControlError::Forbidden { path: socket.to_owned() },
+                _ => ControlError::Io(error),
+            }),
+        }
+    }
+
+    /// Asks, sends the file's bytes after the question, and waits for the answer. `progress` is told what moves.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the connection breaks. A refusal is an answer.
+    pub async fn ask(
+        self,
+        question: &Question,
+        body: Option<&mut (dyn AsyncRead + Unpin + Send)>,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Result<Answer, Refusal>, ControlError> {
+        let (read, mut write) = self.stream.into_split();
+        let mut line = serde_json::to_vec(question)?;
+        line.push(b'\n');
+        write.write_all(&line).await?;
+        if let Some(body) = body {
+            // Exactly the size that was announced: a file that grows meanwhile is cut, one that shrinks is noticed there.
+            tokio::io::copy(&mut body.take(question.body_size()), &mut write).await?;
+        }
+        write.flush().await?;
+        let mut read = BufReader::new(read.take(LONGEST_LINE as u64));
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if read.read_line(&mut line).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            match serde_json::from_str(&line)? {
+                Line::Progress(moved) => progress(moved),
+                Line::Answer(answer) => return Ok(Ok(answer)),
+                Line::Refusal(refusal) => return Ok(Err(refusal)),
+            }
+        }
+    }
+}

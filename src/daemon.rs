@@ -1,0 +1,277 @@
+//! The daemon: build, bind, ready, run, drain. It joins the rooms and holds no rules.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use thiserror::Error;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::api::MemberSync;
+use crate::api::http::{BuildError, HttpApi};
+use crate::clock::Clock;
+use crate::config::{Config, Mode, Source};
+use crate::control::ControlError;
+use crate::control::server::Server;
+use crate::deliver::{Deliverer, News, Settings};
+use crate::intake::{self, Arrival, InboxState, Intake};
+use crate::roster::ids::SourceName;
+use crate::store::{Store, StoreError};
+use crate::sync::{Desk, Job, Running, SyncError};
+
+/// Files claimed ahead, over all sources: enough to keep the desk busy, few enough that an inbox shows what waits.
+const ARRIVALS_CAPACITY: usize = 4;
+/// A pass that came to no end (the API must be asked, the disk is full) is tried again after this pause.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Why the daemon cannot run.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// No API key was found.
+    #[error(
+        "no API key: put it into $CREDENTIALS_DIRECTORY/vitable-api-key, the file that api_key_file names, or \
+         VITABLE_CONNECT_API_KEY"
+    )]
+    NoKey,
+    /// The HTTP client cannot be built.
+    #[error(transparent)]
+    Api(#[from] BuildError),
+    /// The state cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The socket cannot be bound.
+    #[error("cannot listen at {path}: {source}")]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: ControlError,
+    },
+    /// A task ended although nobody asked it to.
+    #[error("the task {0} ended by itself")]
+    TaskEnded(&'static str),
+}
+
+/// The outside that a daemon needs, passed in so that tests bring their own.
+#[derive(Debug)]
+pub struct Outside {
+    /// The API.
+    pub api: Arc<dyn MemberSync>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Outside {
+    /// The real API over HTTP, and the machine's clock.
+    ///
+    /// # Errors
+    /// [`DaemonError::NoKey`], [`DaemonError::Api`].
+    pub fn real(config: &Config) -> Result<Self, DaemonError> {
+        if config.api.key.is_none() {
+            return Err(DaemonError::NoKey);
+        }
+        let clock = Clock::system();
+        Ok(Self { api: Arc::new(HttpApi::new(&config.api, clock.clone())?), clock })
+    }
+}
+
+/// The daemon's tasks: each one tracked and named, and its end everybody's business.
+struct Crew {
+    tasks: JoinSet<&'static str>,
+    stop: CancellationToken,
+}
+
+impl Crew {
+    fn start(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let work = async move {
+            work.await;
+            name
+        };
+        self.tasks.spawn(work.instrument(info_span!("task", name)));
+    }
+
+    /// Waits for `stop`, or for a task that ends although nobody asked it to; then lets every task finish.
+    async fn work(mut self) -> Result<(), DaemonError> {
+        let ended = tokio::select! {
+            () = self.stop.cancelled() => None,
+            ended = self.tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or("crashed")),
+        };
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        match ended {
+            Some(name) => Err(DaemonError::TaskEnded(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs until `stop`. `ready` is called once the state is open, the socket is bound and every task is started.
+///
+/// # Errors
+/// [`DaemonError`] when it cannot start, or when one of its tasks ends by itself.
+pub async fn run(
+    config: Arc<Config>,
+    outside: Outside,
+    ready: impl FnOnce(&Store),
+    stop: CancellationToken,
+) -> Result<(), DaemonError> {
+    let Outside { api, clock } = outside;
+    let store = Store::open(&config.state_dir, &config.api.base_url)?;
+    let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
+    let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
+    let socket = &config.control_socket;
+    let server = Server::bind(socket).await.map_err(|source| DaemonError::Control { path: socket.clone(), source })?;
+
+    let mut crew = Crew { tasks: JoinSet::new(), stop: stop.clone() };
+    let mut inboxes = BTreeMap::new();
+    let (arrivals, arrived) = mpsc::channel(ARRIVALS_CAPACITY);
+    for source in &config.sources {
+        let (state, shown) = watch::channel(InboxState::default());
+        inboxes.insert(source.name.clone(), shown);
+        let intake = intake(source, &store, &clock, state).await?;
+        crew.start("intake", watch_inbox(source.name.clone(), intake, arrivals.clone(), stop.clone()));
+    }
+    drop(arrivals);
+    let running = Running { since: clock.now(), inboxes };
+    let desk = Desk::new(Arc::clone(&config), store.clone(), api, clock, Arc::clone(&deliverer));
+    let desk = Arc::new(desk.with_daemon(running));
+    if config.mode == Mode::Apply {
+        crew.start("deliver", deliver(Arc::clone(&deliverer), stop.clone()));
+    }
+    crew.start("desk", serve_desk(Arc::clone(&desk), arrived, stop.clone()));
+    crew.start("control", server.serve(desk, stop.clone()));
+    ready(&store);
+    drop(store);
+    crew.work().await
+}
+
+async fn deliver(deliverer: Arc<Deliverer>, stop: CancellationToken) {
+    if let Err(error) = deliverer.run(stop).await {
+        error!(%error, "delivery cannot start");
+    }
+}
+
+/// What intake needs of the outside, but for the channel.
+struct Watched {
+    source: Arc<Source>,
+    clock: Clock,
+    last_fired: BTreeMap<String, chrono::DateTime<chrono::Utc>>,
+    state: watch::Sender<InboxState>,
+}
+
+async fn intake(
+    source: &Source,
+    store: &Store,
+    clock: &Clock,
+    state: watch::Sender<InboxState>,
+) -> Result<Watched, StoreError> {
+    let name = source.name.clone();
+    let known = store.call(move |store| store.source(&name)).await?;
+    let last_fired = known.map(|known| known.fired).unwrap_or_default();
+    Ok(Watched { source: Arc::new(source.clone()), clock: clock.clone(), last_fired, state })
+}
+
+/// Runs one source's intake, and names the source in all that arrives.
+async fn watch_inbox(
+    name: SourceName,
+    watched: Watched,
+    arrivals: mpsc::Sender<(SourceName, Arrival)>,
+    stop: CancellationToken,
+) {
+    let (out, mut from_inbox) = mpsc::channel(1);
+    let Watched { source, clock, last_fired, state } = watched;
+    let intake = Intake { source, clock, last_fired, out, nudge: Arc::new(Notify::new()), state };
+    let forward = async {
+        while let Some(arrival) = from_inbox.recv().await {
+            if arrivals.send((name.clone(), arrival)).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(intake::run(intake, stop).instrument(info_span!("source", name = %name)), forward);
+}
+
+/// What woke the desk.
+enum Woken {
+    Stop,
+    Arrived(SourceName, Arrival),
+    Again,
+    News(News),
+    Missed,
+    Closed,
+}
+
+/// Passes over what arrives, one after the other, and rewrites receipts as runs end.
+async fn serve_desk(desk: Arc<Desk>, mut arrived: mpsc::Receiver<(SourceName, Arrival)>, stop: CancellationToken) {
+    let mut news = desk.deliverer.news();
+    let mut put_off: Vec<Job> = Vec::new();
+    let mut is_closed = false;
+    loop {
+        let woken = tokio::select! {
+            biased;
+            () = stop.cancelled() => Woken::Stop,
+            heard = news.recv() => match heard {
+                Ok(heard) => Woken::News(heard),
+                Err(broadcast::error::RecvError::Lagged(_)) => Woken::Missed,
+                Err(broadcast::error::RecvError::Closed) => Woken::Stop,
+            },
+            arrival = arrived.recv(), if !is_closed => match arrival {
+                Some((source, arrival)) => Woken::Arrived(source, arrival),
+                None => Woken::Closed,
+            },
+            () = tokio::time::sleep(AGAIN_AFTER), if !put_off.is_empty() => Woken::Again,
+        };
+        match woken {
+            Woken::Stop => return,
+            Woken::Closed => is_closed = true,
+            Woken::Arrived(source, Arrival::File(file, trigger)) => {
+                let job = Job { source, file, trigger, as_of: None, actor: None, approval: None };
+                put_off.extend(pass(&desk, job).await);
+            }
+            Woken::Arrived(source, Arrival::Scheduled(appointment, nominal)) => {
+                fired(&desk, source, appointment.key().to_owned(), nominal).await;
+            }
+            Woken::Again => {
+                for job in std::mem::take(&mut put_off) {
+                    put_off.extend(pass(&desk, job).await);
+                }
+            }
+            Woken::News(News::RunEnded(run)) => desk.rewrite_receipt(&run).await,
+            Woken::News(News::Phase(..) | News::KeyRefused | News::Trouble(..)) => {}
+            Woken::Missed => warn!("news of ended runs was missed, some receipts are rewritten late"),
+        }
+    }
+}
+
+/// Passes over one export; gives it back when it has to be tried again.
+async fn pass(desk: &Desk, job: Job) -> Option<Job> {
+    let span = info_span!("run", source = %job.source);
+    match desk.pass(job.clone()).instrument(span).await {
+        Ok(_) => None,
+        Err(error @ (SyncError::NoSource(_) | SyncError::Refused(_))) => {
+            error!(%error, "the export stays claimed until a restart");
+            None
+        }
+        Err(error) => {
+            warn!(%error, again_after = ?AGAIN_AFTER, "the export cannot be passed over now");
+            Some(job)
+        }
+    }
+}
+
+/// Remembers that a schedule fired, so that a missed time fires once and no time fires twice.
+async fn fired(desk: &Desk, source: SourceName, key: String, nominal: chrono::DateTime<chrono::Utc>) {
+    info!(%source, schedule = key, late_s = (desk.clock.now() - nominal).max(TimeDelta::zero()).num_seconds(), "schedule fired");
+    let recorded = desk.store.call(move |store| store.update_source(&source, |state| {
+        state.fired.insert(key, nominal);
+    }));
+    if let Err(error) = recorded.await {
+        error!(%error, "the schedule's time cannot be recorded");
+    }
+}

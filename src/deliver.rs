@@ -1,0 +1,308 @@
+//! Every batch to its end: submit, poll, record, group by group, whatever breaks on the way.
+//!
+//! [`Deliverer`] is the room's task. It owns no rule: [`phase`] says what an event leads to, [`pace`] how long to wait,
+//! [`outcome`] what results mean for each person, [`ending`] what a run came to. [`driver`] performs what they say.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::api::MemberSync;
+use crate::clock::{self, Clock};
+use crate::config::Poll;
+use crate::report::Phase;
+use crate::roster::ids::{GroupRef, RunId};
+use crate::store::{Store, StoreError};
+
+pub mod driver;
+pub mod ending;
+pub mod outcome;
+pub mod pace;
+pub mod phase;
+
+/// Once the key was refused, so often is it tried again.
+const PROBE_EVERY: Duration = Duration::from_secs(60);
+/// Longest single sleep: timers stand still while the machine sleeps, so the wall clock is asked again this often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// Listeners that fall further behind than this miss news; the store has the truth.
+const NEWS_CAPACITY: usize = 4096;
+
+/// What delivering needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How results are polled.
+    pub poll: Poll,
+    /// Groups with a batch under way at once.
+    pub max_in_flight: usize,
+}
+
+/// What happens while delivering, for progress bars, receipts and tests. Hints: the store has the truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A batch of the group entered a phase.
+    Phase(GroupRef, Phase),
+    /// Nothing of the run is left to do.
+    RunEnded(RunId),
+    /// The API refused the key: nothing is sent until a probe succeeds.
+    KeyRefused,
+    /// The API cannot be reached, or asks for patience, until the given time.
+    Trouble(GroupRef, String, DateTime<Utc>),
+}
+
+/// The room's task, and the handle to it.
+#[derive(Debug)]
+pub struct Deliverer {
+    store: Store,
+    api: Arc<dyn MemberSync>,
+    clock: Clock,
+    settings: Settings,
+    permits: Semaphore,
+    wake: Notify,
+    key_refused: watch::Sender<bool>,
+    unfinished: Mutex<HashMap<RunId, usize>>,
+    news: broadcast::Sender<News>,
+}
+
+/// What the room's loop was woken by.
+enum Woken {
+    Stop,
+    Look,
+    Probe,
+    Ended(Option<GroupRef>),
+}
+
+impl Deliverer {
+    /// Makes the handle; nothing moves before [`Deliverer::run`].
+    pub fn new(store: Store, api: Arc<dyn MemberSync>, clock: Clock, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            api,
+            clock,
+            settings,
+            permits: Semaphore::new(settings.max_in_flight),
+            wake: Notify::new(),
+            key_refused: watch::Sender::new(false),
+            unfinished: Mutex::default(),
+            news: broadcast::Sender::new(NEWS_CAPACITY),
+        })
+    }
+
+    /// Listens to what happens from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Whether the API refused the key and delivery stands still.
+    pub fn is_key_refused(&self) -> bool {
+        *self.key_refused.borrow()
+    }
+
+    /// Tells the task that `batches` of a run were put into the store.
+    pub fn enlist(&self, run: &RunId, batches: usize) {
+        if batches != 0 {
+            *self.lock_unfinished().entry(run.clone()).or_default() += batches;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Tells the task to look for work, after a group was released.
+    pub fn nudge(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Carries out all work in the store, and all that comes, until `stop`. Returns when nothing is between a request and its
+    /// recorded answer.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the work in the store cannot be read at the start.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
+        self.take_stock().await?;
+        let mut drives: JoinSet<GroupRef> = JoinSet::new();
+        let mut active: HashSet<GroupRef> = HashSet::new();
+        self.wake.notify_one();
+        loop {
+            let key_refused = self.is_key_refused();
+            let woken = tokio::select! {
+                biased;
+                () = stop.cancelled() => Woken::Stop,
+                Some(ended) = drives.join_next() => Woken::Ended(ended.ok()),
+                () = self.wake.notified() => Woken::Look,
+                () = tokio::time::sleep(PROBE_EVERY), if key_refused => Woken::Probe,
+            };
+            match woken {
+                Woken::Stop => break,
+                Woken::Probe => self.probe().await,
+                Woken::Look => {
+                    for group in self.groups_with_work().await {
+                        self.start(&mut drives, &mut active, group, &stop);
+                    }
+                }
+                Woken::Ended(Some(group)) => {
+                    active.remove(&group);
+                    // Work that came in while the drive was ending has nobody to carry it otherwise.
+                    if self.has_work(&group).await {
+                        self.start(&mut drives, &mut active, group, &stop);
+                    }
+                }
+                Woken::Ended(None) => error!("a drive ended abnormally"),
+            }
+        }
+        while drives.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        drives: &mut JoinSet<GroupRef>,
+        active: &mut HashSet<GroupRef>,
+        group: GroupRef,
+        stop: &CancellationToken,
+    ) {
+        if active.insert(group.clone()) {
+            let span = info_span!("drive", group = %group);
+            let deliverer = Arc::clone(self);
+            let stop = stop.clone();
+            drives.spawn(
+                async move {
+                    deliverer.drive(&group, &stop).await;
+                    group
+                }
+                .instrument(span),
+            );
+        }
+    }
+
+    /// Counts the unfinished batches of every run, and ends the runs that a crash left with none.
+    async fn take_stock(&self) -> Result<(), StoreError> {
+        let (unfinished, ended) = self
+            .store
+            .call(|store| {
+                let mut unfinished: HashMap<RunId, usize> = HashMap::new();
+                for group in store.groups_with_work()? {
+                    for work in [store.work(&group)?, store.next_work(&group)?].into_iter().flatten() {
+                        *unfinished.entry(work.batch.run).or_default() += 1;
+                    }
+                }
+                let delivering = store.runs(&crate::store::RunFilter::delivering(), usize::MAX)?;
+                let ended: Vec<RunId> =
+                    delivering.into_iter().map(|run| run.run).filter(|run| !unfinished.contains_key(run)).collect();
+                Ok((unfinished, ended))
+            })
+            .await?;
+        *self.lock_unfinished() = unfinished;
+        for run in ended {
+            self.end_run(&run).await;
+        }
+        Ok(())
+    }
+
+    async fn groups_with_work(&self) -> Vec<GroupRef> {
+        let groups = self.store.call(|store| {
+            let mut groups = store.groups_with_work()?;
+            let mut paused = HashSet::new();
+            for record in store.groups()? {
+                if record.paused.is_some() {
+                    paused.insert(record.group);
+                }
+            }
+            groups.retain(|group| !paused.contains(group));
+            Ok(groups)
+        });
+        groups.await.unwrap_or_else(|error| {
+            error!(%error, "cannot look for work");
+            Vec::new()
+        })
+    }
+
+    async fn has_work(&self, group: &GroupRef) -> bool {
+        let group = group.clone();
+        let has = self.store.call(move |store| {
+            let is_paused = store.group(&group)?.is_some_and(|record| record.paused.is_some());
+            Ok(!is_paused && store.work(&group)?.is_some())
+        });
+        has.await.unwrap_or(false)
+    }
+
+    /// Asks for something harmless, to learn whether the key is good again.
+    async fn probe(&self) {
+        match self.api.plans().await {
+            Err(crate::api::ApiError::Unauthorized { status }) => warn!(status, "the API still refuses the key"),
+            Ok(_) | Err(_) => {
+                info!("delivery goes on");
+                self.key_refused.send_replace(false);
+            }
+        }
+    }
+
+    /// One batch of a run ended; the run ends with its last.
+    async fn batch_ended(&self, run: &RunId) {
+        let is_last = {
+            let mut unfinished = self.lock_unfinished();
+            match unfinished.get_mut(run) {
+                Some(count) if 1 < *count => {
+                    *count -= 1;
+                    false
+                }
+                _ => {
+                    unfinished.remove(run);
+                    true
+                }
+            }
+        };
+        if is_last {
+            self.end_run(run).await;
+        }
+    }
+
+    /// Tells the task that batches were superseded before they were sent.
+    pub async fn superseded(&self, runs: Vec<RunId>) {
+        for run in runs {
+            self.batch_ended(&run).await;
+        }
+    }
+
+    /// Records what the run came to. A store that fails here is asked again at the next start.
+    async fn end_run(&self, run: &RunId) {
+        let now = self.clock.now();
+        let id = run.clone();
+        let ended = self.store.call(move |store| ending::end_run(store, &id, now)).await;
+        match ended {
+            Ok(Some(run)) => {
+                info!(run = %run.run, state = ?run.state, confirmed = run.counts.confirmed, failed = run.counts.failed, "run ended");
+            }
+            Ok(None) => {}
+            Err(error) => error!(run = %run, %error, "the end of a run cannot be recorded"),
+        }
+        self.tell(News::RunEnded(run.clone()));
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody listening is fine.
+        drop(self.news.send(news));
+    }
+
+    fn lock_unfinished(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, usize>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `then` by the wall clock. Whether it came; `false` means stop.
+    async fn wait_until(&self, then: DateTime<Utc>, stop: &CancellationToken) -> bool {
+        loop {
+            let left = clock::until(then, self.clock.now());
+            if left.is_zero() {
+                return !stop.is_cancelled();
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
+            }
+        }
+    }
+}

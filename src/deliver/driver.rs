@@ -1,0 +1,403 @@
+//! Performs what the phase machine says for one group: the only place where store and API meet.
+//!
+//! Invariants: one open batch a group; `submitting` is on disk before the request leaves; the request id is on disk before
+//! anything else happens; the confirmed roster changes only together with the recorded results. A stop never cuts the stretch
+//! between a request and its recorded answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::{ApiError, Group, Progress, Results};
+use crate::report::{Batch, Failure, Phase};
+use crate::roster::Entry;
+use crate::roster::ids::{GroupId, GroupRef};
+use crate::store::{GroupRecord, Settlement, StoreError, Work};
+
+use super::outcome::outcome;
+use super::phase::{self, Circumstances, Effect, Event};
+use super::{Deliverer, News};
+
+/// A store that fails (a full disk, say) is tried again after this pause.
+const STORE_PAUSE: Duration = Duration::from_secs(30);
+
+/// How carrying a batch ended.
+enum Carried {
+    /// The batch is final; the group's next one may go.
+    Ended,
+    /// Its next attempt is due later; the record says when.
+    Later,
+    /// The group is paused, or the task stops.
+    Stopped,
+}
+
+/// Why a batch could not be carried further.
+#[derive(Debug, thiserror::Error)]
+enum CarryError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    OutOfOrder(#[from] phase::OutOfOrder),
+}
+
+/// Why a group has no id to submit to.
+enum NoGroup {
+    /// Ask again later.
+    Api(ApiError),
+    /// A person must decide.
+    Decision(String),
+}
+
+impl Deliverer {
+    /// Carries the group's batches, one after the other, until there are none.
+    pub(super) async fn drive(&self, group: &GroupRef, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let Ok(permit) = self.permits.acquire().await else { return };
+            let carried = match self.current(group).await {
+                Ok(None) => return,
+                Ok(Some(work)) if self.clock.now() < work.batch.not_before.unwrap_or_default() => Ok(Carried::Later),
+                Ok(Some(work)) => self.carry(work, stop).await,
+                Err(error) => Err(error.into()),
+            };
+            // Whoever waits for a later attempt leaves the place to another group.
+            drop(permit);
+            let go_on = match carried {
+                Ok(Carried::Ended) => true,
+                Ok(Carried::Later) => self.wait_for_attempt(group, stop).await,
+                Ok(Carried::Stopped) => false,
+                Err(CarryError::Store(error)) => {
+                    error!(%error, "delivery cannot be recorded, trying again");
+                    let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
+                    self.wait_until(then, stop).await
+                }
+                Err(CarryError::OutOfOrder(error)) => {
+                    error!(%error, "the batch is left as it is until a restart");
+                    false
+                }
+            };
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    /// The group's open work; a newer roster takes the place of one that was not sent, or whose answer was lost.
+    async fn current(&self, group: &GroupRef) -> Result<Option<Work>, StoreError> {
+        let (id, now) = (group.clone(), self.clock.now());
+        let (work, superseded) = self
+            .store
+            .call(move |store| {
+                let Some(work) = store.work(&id)? else { return Ok((None, None)) };
+                // `submitting` on record and no answer: the request may have left, and is superseded all the same.
+                let is_replaceable = matches!(work.batch.phase, Phase::Pending | Phase::Submitting);
+                if !is_replaceable || store.next_work(&id)?.is_none() {
+                    return Ok((Some(work), None));
+                }
+                let mut superseded = work.batch;
+                superseded.phase = Phase::Superseded;
+                superseded.completed_at = Some(now);
+                Ok((store.replace_open(&superseded, None)?, Some(superseded)))
+            })
+            .await?;
+        if let Some(batch) = superseded {
+            info!(batch = %batch.batch, "superseded by a newer roster");
+            self.batch_ended(&batch.run).await;
+        }
+        Ok(work)
+    }
+
+    async fn wait_for_attempt(&self, group: &GroupRef, stop: &CancellationToken) -> bool {
+        let id = group.clone();
+        match self.store.call(move |store| store.work(&id)).await {
+            Ok(Some(work)) => self.wait_until(work.batch.not_before.unwrap_or_default(), stop).await,
+            Ok(None) => true,
+            Err(error) => {
+                error!(%error, "cannot read the work under way");
+                let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
+                self.wait_until(then, stop).await
+            }
+        }
+    }
+
+    /// Takes one batch from event to event until it is final, must wait for its next attempt, or the task stops.
+    async fn carry(&self, work: Work, stop: &CancellationToken) -> Result<Carried, CarryError> {
+        let mut batch = work.batch;
+        let payload = Arc::new(work.payload);
+        let mut event = phase::resumed(&batch);
+        let mut polls = 0;
+        let mut is_alerted = false;
+        loop {
+            let before = batch.phase;
+            let (phase, effect) = phase::step(&batch, event, self.circumstances(polls))?;
+            batch.phase = phase;
+            event = match effect {
+                Effect::Submit => self.submit(&mut batch, &payload).await?,
+                Effect::PollAfter(pause) => {
+                    if before != phase {
+                        self.record(&batch).await?;
+                    }
+                    is_alerted = is_alerted || self.alert_if_late(&batch);
+                    let then = self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default();
+                    if !self.wait_until(then, stop).await {
+                        return Ok(Carried::Stopped);
+                    }
+                    polls += 1;
+                    self.poll(&mut batch).await
+                }
+                Effect::SubmitCurrentAfter(pause) => {
+                    batch.not_before = Some(self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default());
+                    self.record(&batch).await?;
+                    return Ok(Carried::Later);
+                }
+                Effect::Settle(results) => return self.settle(batch, &payload, results).await,
+                Effect::Refuse(why) => return self.refuse(batch, why).await,
+                Effect::Lose(why, pause) => return self.lose(batch, &payload, why, pause).await,
+                Effect::Pause => {
+                    self.record(&batch).await?;
+                    return Ok(self.wait_for_key(stop).await);
+                }
+            };
+        }
+    }
+
+    fn circumstances(&self, polls: u32) -> Circumstances {
+        Circumstances { now: self.clock.now(), poll: self.settings.poll, polls, chance: fastrand::f64() }
+    }
+
+    /// Writes `submitting`, sends the roster, and says what came of it. Not to be cut: the caller never races it with `stop`.
+    async fn submit(&self, batch: &mut Batch, payload: &Arc<Vec<Entry>>) -> Result<Event, StoreError> {
+        batch.attempts = batch.attempts.saturating_add(1);
+        batch.submitted_at = Some(self.clock.now());
+        batch.not_before = None;
+        let group = match self.group_id(&batch.group).await? {
+            Ok(group) => group,
+            Err(NoGroup::Api(error)) => return Ok(self.submit_failed(batch, error)),
+            Err(NoGroup::Decision(message)) => {
+                return Ok(self.submit_failed(batch, ApiError::Refused { status: 404, message, trace_id: None }));
+            }
+        };
+        batch.group_id = Some(group.clone());
+        batch.error = None;
+        self.record(batch).await?;
+        info!(batch = %batch.batch, run = %batch.run, members = batch.members, attempt = batch.attempts, "submitting");
+        match self.api.submit(&group, Arc::clone(payload)).await {
+            Ok(accepted) => {
+                info!(batch = %batch.batch, request = %accepted.request_id, "accepted");
+                batch.request_id = Some(accepted.request_id.clone());
+                batch.accepted_at = Some(self.clock.now());
+                Ok(Event::Accepted(accepted))
+            }
+            Err(error) => Ok(self.submit_failed(batch, error)),
+        }
+    }
+
+    fn submit_failed(&self, batch: &mut Batch, error: ApiError) -> Event {
+        warn!(batch = %batch.batch, attempt = batch.attempts, %error, "the roster was not accepted");
+        batch.error = Some(error.to_string());
+        self.tell(News::Trouble(batch.group.clone(), error.to_string(), self.clock.now()));
+        Event::SubmitFailed(error)
+    }
+
+    async fn poll(&self, batch: &mut Batch) -> Event {
+        let (Some(group), Some(request)) = (&batch.group_id, &batch.request_id) else {
+            return Event::PollFailed(ApiError::NotFound);
+        };
+        match self.api.results(group, request).await {
+            Ok(Progress::Under(odd)) => {
+                if let Some(odd) = odd {
+                    warn!(batch = %batch.batch, odd, "strange answer to a poll");
+                    batch.error = Some(odd.to_owned());
+                }
+                Event::Waiting(odd)
+            }
+            Ok(Progress::Done(results)) => Event::Results(results),
+            Err(error) => {
+                warn!(batch = %batch.batch, %error, "the poll failed");
+                batch.error = Some(error.to_string());
+                Event::PollFailed(error)
+            }
+        }
+    }
+
+    fn alert_if_late(&self, batch: &Batch) -> bool {
+        let age = batch.accepted_at.map(|accepted| (self.clock.now() - accepted).to_std().unwrap_or_default());
+        let is_late = age.is_some_and(|age| self.settings.poll.alert_after < age);
+        if is_late {
+            warn!(batch = %batch.batch, "results are late");
+        }
+        is_late
+    }
+
+    /// Records results and confirmed roster in one transaction.
+    async fn settle(&self, mut batch: Batch, payload: &Arc<Vec<Entry>>, results: Results) -> Result<Carried, CarryError> {
+        batch.completed_at = Some(self.clock.now());
+        batch.added = results.added as u64;
+        batch.removed = results.removed as u64;
+        batch.failures = results.failures.iter().map(failure).collect();
+        batch.error = None;
+        let incident = incident(&batch);
+        batch.error.clone_from(&incident);
+        let (payload, now, ended) = (Arc::clone(payload), self.clock.now(), batch.clone());
+        self.store
+            .call(move |store| {
+                let confirmed = store.roster(&ended.group)?;
+                let outcome = outcome(&ended.group, confirmed.as_ref(), &payload, &results, now);
+                if let (Some(why), Some(mut record)) = (incident, store.group(&ended.group)?) {
+                    record.paused = Some(why);
+                    store.put_group(&record)?;
+                }
+                let settlement =
+                    Settlement { batch: ended, roster: Some(outcome.roster), changes: outcome.changes };
+                store.settle(&settlement)
+            })
+            .await?;
+        info!(
+            batch = %batch.batch, run = %batch.run, added = batch.added, removed = batch.removed,
+            failed = batch.failures.len(), "completed"
+        );
+        self.ended(&batch).await;
+        match &batch.error {
+            Some(incident) => {
+                error!(batch = %batch.batch, incident, "the results differ from the plan, the group is paused");
+                Ok(Carried::Stopped)
+            }
+            None => Ok(Carried::Ended),
+        }
+    }
+
+    async fn refuse(&self, mut batch: Batch, why: String) -> Result<Carried, CarryError> {
+        error!(batch = %batch.batch, why, "the API refused the roster, it is not sent again unchanged");
+        batch.completed_at = Some(self.clock.now());
+        batch.error = Some(why);
+        let ended = batch.clone();
+        self.store.call(move |store| store.replace_open(&ended, None)).await?;
+        self.ended(&batch).await;
+        Ok(Carried::Ended)
+    }
+
+    /// Ends the batch as lost. The group's current roster goes out in a batch of its own: a newer one if there is one.
+    async fn lose(
+        &self,
+        mut batch: Batch,
+        payload: &Arc<Vec<Entry>>,
+        why: String,
+        pause: Duration,
+    ) -> Result<Carried, CarryError> {
+        warn!(batch = %batch.batch, why, "the request is lost, the current roster is submitted again");
+        let now = self.clock.now();
+        batch.completed_at = Some(now);
+        batch.error = Some(why);
+        let (ended, payload) = (batch.clone(), Arc::clone(payload));
+        let not_before = now + TimeDelta::from_std(pause).unwrap_or_default();
+        let run = self
+            .store
+            .call(move |store| {
+                let successor = Work {
+                    batch: Batch {
+                        batch: store.ids().batch(now),
+                        request_id: None,
+                        phase: Phase::Pending,
+                        submitted_at: None,
+                        accepted_at: None,
+                        completed_at: None,
+                        not_before: Some(not_before),
+                        error: None,
+                        ..ended.clone()
+                    },
+                    payload: payload.to_vec(),
+                };
+                let open = store.replace_open(&ended, Some(successor))?;
+                Ok(open.map(|open| open.batch.run))
+            })
+            .await?;
+        if run.as_ref() == Some(&batch.run) {
+            self.enlist(&batch.run, 1);
+        }
+        self.ended(&batch).await;
+        Ok(Carried::Ended)
+    }
+
+    async fn wait_for_key(&self, stop: &CancellationToken) -> Carried {
+        if !self.key_refused.send_replace(true) {
+            error!("the API does not accept the key, all delivery pauses");
+            self.tell(News::KeyRefused);
+            self.nudge();
+        }
+        let mut key_refused = self.key_refused.subscribe();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Carried::Stopped,
+            _ = key_refused.wait_for(|is_refused| !is_refused) => Carried::Later,
+        }
+    }
+
+    async fn record(&self, batch: &Batch) -> Result<(), StoreError> {
+        let record = batch.clone();
+        self.store.call(move |store| store.record_batch(&record)).await?;
+        self.tell(News::Phase(batch.group.clone(), batch.phase));
+        Ok(())
+    }
+
+    async fn ended(&self, batch: &Batch) {
+        self.tell(News::Phase(batch.group.clone(), batch.phase));
+        self.batch_ended(&batch.run).await;
+    }
+
+    /// The API's id of a group; makes the group when the plan said so.
+    async fn group_id(&self, group: &GroupRef) -> Result<Result<GroupId, NoGroup>, StoreError> {
+        let id = group.clone();
+        let Some(record) = self.store.call(move |store| store.group(&id)).await? else {
+            return Ok(Err(NoGroup::Decision(format!("nothing is known of the group {group}: sync its export again"))));
+        };
+        if let Some(id) = record.id {
+            return Ok(Ok(id));
+        }
+        match self.find_or_make(&record).await {
+            Ok(found) => {
+                let made = GroupRecord { id: Some(found.id.clone()), name: found.name, ..record };
+                self.store.call(move |store| store.put_group(&made)).await?;
+                Ok(Ok(found.id))
+            }
+            Err(error) => Ok(Err(NoGroup::Api(error))),
+        }
+    }
+
+    /// The intent to make the group is on record, so a group that is there by now is ours: the answer to an earlier attempt was
+    /// lost.
+    async fn find_or_make(&self, record: &GroupRecord) -> Result<Group, ApiError> {
+        if let Some(found) = self.find_group(&record.group).await? {
+            return Ok(found);
+        }
+        info!(group = %record.group, "making the group");
+        match self.api.create_group(&record.group, &record.name).await {
+            Ok(made) => Ok(made),
+            Err(error) => match self.find_group(&record.group).await {
+                Ok(Some(found)) => Ok(found),
+                Ok(None) | Err(_) => Err(error),
+            },
+        }
+    }
+
+    async fn find_group(&self, group: &GroupRef) -> Result<Option<Group>, ApiError> {
+        let groups = self.api.groups().await?;
+        Ok(groups.into_iter().find(|found| found.external_reference_id.as_ref() == Some(group)))
+    }
+}
+
+fn failure(failure: &crate::api::MemberFailure) -> Failure {
+    Failure {
+        reference_id: failure.reference_id.clone(),
+        operation: failure.operation.as_str().to_owned(),
+        reason: failure.reason.clone(),
+    }
+}
+
+/// What is alarming about results: people removed whom no plan removed.
+fn incident(batch: &Batch) -> Option<String> {
+    (batch.planned_removals < batch.removed).then(|| {
+        format!("the API removed {} members where the plan removes {}", batch.removed, batch.planned_removals)
+    })
+}

@@ -1,0 +1,80 @@
+//! What results mean for each person. The API names only failures; everything else is derived from what was confirmed
+//! before, what was submitted, and what failed. Pure.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::api::Results;
+use crate::roster::ids::{GroupRef, ReferenceId};
+use crate::roster::{ConfirmedRoster, Entry};
+use crate::store::{ChangeKind, MemberChange};
+
+/// The group after a completed batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What is confirmed now.
+    pub roster: ConfirmedRoster,
+    /// What changed, and what failed to, sorted by reference id.
+    pub changes: Vec<MemberChange>,
+}
+
+/// Derives the outcome. `confirmed` is none for a group that never had a confirmed roster; `payload` is sorted.
+pub fn outcome(
+    group: &GroupRef,
+    confirmed: Option<&ConfirmedRoster>,
+    payload: &[Entry],
+    results: &Results,
+    now: DateTime<Utc>,
+) -> Outcome {
+    let failed: BTreeSet<&str> = results.failures.iter().map(|failure| failure.reference_id.as_str()).collect();
+    let has_failed = |id: &ReferenceId| failed.contains(id.as_str());
+    let mut members = Vec::with_capacity(payload.len());
+    let mut former: BTreeSet<ReferenceId> =
+        confirmed.map(|roster| roster.former().iter().cloned().collect()).unwrap_or_default();
+    let mut changes = Vec::new();
+
+    for entry in payload {
+        let id = &entry.member.reference_id;
+        match confirmed.and_then(|roster| roster.get(id)) {
+            // A failure about a known member leaves open which record the API holds. The former stays, so that the next
+            // plan sees the difference and tries again.
+            Some(before) if has_failed(id) => members.push(before.clone()),
+            Some(before) => {
+                if before.member != entry.member {
+                    changes.push(change(id, ChangeKind::Changed, Some(before), Some(entry)));
+                }
+                members.push(entry.clone());
+            }
+            None if has_failed(id) => changes.push(change(id, ChangeKind::AddFailed, None, None)),
+            None => {
+                let kind = if former.remove(id) { ChangeKind::Returned } else { ChangeKind::Added };
+                changes.push(change(id, kind, None, Some(entry)));
+                members.push(entry.clone());
+            }
+        }
+    }
+    for before in confirmed.iter().flat_map(|roster| roster.members()) {
+        let id = &before.member.reference_id;
+        if crate::roster::find(payload, id).is_some() {
+            continue;
+        }
+        if has_failed(id) {
+            changes.push(change(id, ChangeKind::RemoveFailed, Some(before), Some(before)));
+            members.push(before.clone());
+        } else {
+            changes.push(change(id, ChangeKind::Removed, Some(before), None));
+            former.insert(id.clone());
+        }
+    }
+    changes.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+    let roster = ConfirmedRoster::new(group.clone(), members, former.into_iter().collect(), now);
+    Outcome { roster, changes }
+}
+
+fn change(id: &ReferenceId, kind: ChangeKind, before: Option<&Entry>, after: Option<&Entry>) -> MemberChange {
+    MemberChange { reference_id: id.clone(), kind, before: before.cloned(), after: after.cloned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,408 @@
+//! What must change: the confirmed rosters and one export's [`Reading`] come in, a [`Plan`] goes out. Pure: the plan is a
+//! value that can be printed, compared and carried out later; nothing here sends, stores or reads a clock.
+//!
+//! First [`diff`] decides about every person of every group, then [`guards`] look at the whole and put what is doubtful
+//! back to what is confirmed. The payload of a group is composed from the decisions: the new file's records, and the
+//! confirmed records of whoever is in doubt.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::config::Guards;
+use crate::report::{Counts, GuardReport, GuardVerdict, PlanVerdict};
+use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
+use crate::roster::member::{Field, Member};
+use crate::roster::{Absence, ConfirmedRoster, Entry, Origin, Reading, Uncovered};
+
+pub mod diff;
+pub mod guards;
+pub mod identity;
+pub mod summary;
+
+/// Everything that a plan depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The run that the records will be said to come from.
+    pub run: &'a RunId,
+    /// The source whose export it is.
+    pub source: &'a SourceName,
+    /// What the export says.
+    pub reading: &'a Reading,
+    /// What is known of every group, of every source.
+    pub baselines: &'a BTreeMap<GroupRef, Baseline>,
+    /// How long which people have been missing from this source.
+    pub absences: &'a BTreeMap<ReferenceId, Absence>,
+    /// What the export before this one was like; none before the first.
+    pub previous: Option<Previous>,
+    /// When the export was last modified, where that is known.
+    pub modified: Option<DateTime<Utc>>,
+    /// The source's rules.
+    pub policy: Policy<'a>,
+    /// What a person has already released.
+    pub approval: Option<&'a Approval>,
+    /// The time of the run.
+    pub now: DateTime<Utc>,
+}
+
+/// The rules of a source that a plan follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy<'a> {
+    /// Where each guard draws the line.
+    pub guards: &'a Guards,
+    /// Exports in a row that a person must be missing from.
+    pub confirm_absence: u32,
+    /// A larger roster is refused.
+    pub members_per_request: usize,
+}
+
+/// The last accepted export of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Rows that stood for people.
+    pub rows: u64,
+    /// Its modification time.
+    pub modified: Option<DateTime<Utc>>,
+    /// Whether this export's bytes are those of an export accepted before the last one.
+    pub is_return: bool,
+}
+
+/// What is known of one group before the plan.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    confirmed: Option<ConfirmedRoster>,
+    covered: Option<Vec<Entry>>,
+    queued: Option<Vec<Entry>>,
+    standing: GroupStanding,
+}
+
+/// How far the members of a group can be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupStanding {
+    /// rosterd made it, or will: whoever is not confirmed is not in it.
+    Ours,
+    /// It was there before rosterd. Until its first confirmed roster nobody knows who is in it.
+    Stranger,
+    /// The API has no such group, and the config says not to make any.
+    Lacking,
+}
+
+impl Baseline {
+    /// A group with nothing under way.
+    pub fn new(confirmed: Option<ConfirmedRoster>, standing: GroupStanding) -> Self {
+        Self { confirmed, covered: None, queued: None, standing }
+    }
+
+    /// Adds a payload that the API may be carrying out right now: whoever is in it may be covered already, although nothing
+    /// has been confirmed.
+    #[must_use]
+    pub fn with_in_flight(mut self, payload: &[Entry]) -> Self {
+        let confirmed = self.confirmed.iter().flat_map(ConfirmedRoster::members);
+        let only_confirmed =
+            confirmed.filter(|entry| crate::roster::find(payload, &entry.member.reference_id).is_none());
+        let mut covered: Vec<Entry> = payload.iter().chain(only_confirmed).cloned().collect();
+        covered.sort_by(|a, b| a.member.reference_id.cmp(&b.member.reference_id));
+        self.covered = Some(covered);
+        self
+    }
+
+    /// Adds the payload that will be sent last of all that is queued.
+    #[must_use]
+    pub fn with_queued(mut self, payload: Vec<Entry>) -> Self {
+        self.queued = Some(payload);
+        self
+    }
+
+    /// Everybody who is, or may be, covered; sorted by reference id.
+    pub fn covered(&self) -> &[Entry] {
+        match &self.covered {
+            Some(covered) => covered,
+            None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
+        }
+    }
+
+    /// The roster that the API holds when everything queued is done; a plan that leads to the same sends nothing.
+    fn heading_for(&self) -> &[Entry] {
+        match &self.queued {
+            Some(queued) => queued,
+            None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
+        }
+    }
+
+    /// Members confirmed now.
+    pub fn size(&self) -> usize {
+        self.confirmed.as_ref().map_or(0, |roster| roster.members().len())
+    }
+
+    /// Whether the group's members are known: something was confirmed, or the group is ours.
+    fn is_known(&self) -> bool {
+        self.confirmed.is_some() || self.covered.is_some() || self.standing != GroupStanding::Stranger
+    }
+
+    fn is_lacking(&self) -> bool {
+        self.standing == GroupStanding::Lacking
+    }
+
+    fn is_former(&self, reference_id: &ReferenceId) -> bool {
+        self.confirmed.as_ref().is_some_and(|roster| roster.is_former(reference_id))
+    }
+}
+
+/// What a person released by `approve`: a ceiling for each guard that held, not a blank cheque.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approval {
+    /// What each guard counted when it was approved.
+    pub ceilings: Vec<Ceiling>,
+}
+
+/// One approved sum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The guard's name.
+    pub guard: String,
+    /// Its group; none for the whole file.
+    pub group: Option<GroupRef>,
+    /// The count that was shown; more than this is held again.
+    pub value: u64,
+}
+
+impl Approval {
+    /// The approval of everything that `guards` held.
+    pub fn of(guards: &[GuardReport]) -> Self {
+        let held = guards.iter().filter(|report| report.verdict == GuardVerdict::Hold);
+        let ceilings = held.map(|report| Ceiling {
+            guard: report.guard.clone(),
+            group: report.group.clone(),
+            value: report.value,
+        });
+        Self { ceilings: ceilings.collect() }
+    }
+
+    fn covers(&self, guard: &str, group: Option<&GroupRef>, value: u64) -> bool {
+        self.ceilings
+            .iter()
+            .any(|ceiling| ceiling.guard == guard && ceiling.group.as_ref() == group && value <= ceiling.value)
+    }
+}
+
+/// What must change, group by group.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Every group that the source touches or has members in, in the order of their names.
+    pub groups: Vec<GroupPlan<'a>>,
+    /// Every guard with its sum, also those that passed.
+    pub guards: Vec<GuardReport>,
+    /// Whether a guard holds the whole file: nothing of it is sent.
+    pub is_held_whole: bool,
+    /// The source's absences, once this export is accepted.
+    pub absences: BTreeMap<ReferenceId, Absence>,
+    input: Input<'a>,
+}
+
+/// What must change in one group.
+#[derive(Debug)]
+pub struct GroupPlan<'a> {
+    /// Which.
+    pub group: &'a GroupRef,
+    /// The name that the export gives it; none when the export does not mention it.
+    pub name: Option<&'a str>,
+    /// About every person, sorted by reference id.
+    pub decisions: Vec<Decision<'a>>,
+    baseline: Option<&'a Baseline>,
+}
+
+/// What is decided about one person of one group.
+#[derive(Clone, Debug)]
+pub struct Decision<'a> {
+    /// Who.
+    pub reference_id: &'a ReferenceId,
+    /// The class of the change.
+    pub class: Class,
+    /// The record as confirmed, or under way.
+    pub before: Option<&'a Entry>,
+    /// The record to submit; none leaves the person out of the payload, which ends coverage.
+    pub after: Option<Record<'a>>,
+}
+
+/// A record of the payload.
+#[derive(Clone, Copy, Debug)]
+pub enum Record<'a> {
+    /// As it is confirmed.
+    Same(&'a Entry),
+    /// From a row of the export.
+    Fresh {
+        /// The record.
+        member: &'a Member,
+        /// The row's line.
+        line: u64,
+        /// The plan that the API is believed to have the person on.
+        subscribed: &'a PlanId,
+    },
+}
+
+impl Record<'_> {
+    fn member(&self) -> &Member {
+        match self {
+            Self::Same(entry) => &entry.member,
+            Self::Fresh { member, .. } => member,
+        }
+    }
+}
+
+/// The classes of change (`design.md` 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Not on the roster before.
+    New,
+    /// On the roster once, removed, and back.
+    Returning,
+    /// On the roster, with another record.
+    Changed(Vec<Field>),
+    /// On the roster, with the same record.
+    Unchanged,
+    /// Removed, since the file says so.
+    Terminated(Uncovered),
+    /// Removed, since the file lacks them for long enough.
+    Missing,
+    /// Would be missing, invalid or doubtful, but stays covered as confirmed.
+    Kept(Doubt),
+    /// Would be new, but is doubtful: not added.
+    Withheld(Doubt),
+}
+
+/// Why a person stays as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The row cannot be used. Invalid is not absent.
+    Invalid,
+    /// Rows of the person contradict each other.
+    Conflict,
+    /// Absent from `seen` accepted exports in a row; `needed` confirm it.
+    Absent {
+        /// Exports in a row that lack the person, this one included.
+        seen: u32,
+        /// Exports that confirm the absence.
+        needed: u32,
+    },
+    /// Absent, but a row of the file has no readable id and could be theirs.
+    Unidentified,
+    /// Another source owns the person.
+    OtherSource(SourceName),
+    /// The person is on another group's roster and first has to leave it.
+    Moving {
+        /// The group that the person is on.
+        from: GroupRef,
+        /// The group that the file names.
+        to: GroupRef,
+    },
+    /// Last name and birth date both changed: perhaps the id was given to somebody else.
+    AnotherPerson,
+    /// The same person is on the roster under another id.
+    Renumbered,
+    /// A guard holds it.
+    Guard(&'static str),
+}
+
+/// Makes the plan.
+pub fn plan(input: Input<'_>) -> Plan<'_> {
+    let mut groups = diff::groups(&input);
+    let absences = diff::absences(&input, &groups);
+    let identity = identity::look(&groups);
+    let judged = guards::evaluate(&input, &groups, &identity);
+    let is_held_whole = guards::apply(&judged, &mut groups);
+    let guards = judged.into_iter().map(|judgement| judgement.report).collect();
+    Plan { groups, guards, is_held_whole, absences, input }
+}
+
+impl Plan<'_> {
+    /// The whole plan's fate.
+    pub fn verdict(&self) -> PlanVerdict {
+        if self.guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold) {
+            PlanVerdict::Hold
+        } else if self.groups.iter().any(GroupPlan::is_changed) {
+            PlanVerdict::Apply
+        } else {
+            PlanVerdict::Unchanged
+        }
+    }
+
+    /// People in each class, over all groups.
+    pub fn counts(&self) -> Counts {
+        let mut counts =
+            Counts { rows: self.input.reading.rows, problems: self.input.reading.invalid_rows, ..Counts::default() };
+        for decision in self.groups.iter().flat_map(|group| &group.decisions) {
+            match &decision.class {
+                Class::New => counts.new += 1,
+                Class::Returning => counts.returning += 1,
+                Class::Changed(_) => counts.changed += 1,
+                Class::Unchanged => counts.unchanged += 1,
+                Class::Terminated(_) => counts.terminated += 1,
+                Class::Missing => counts.missing += 1,
+                Class::Kept(_) => counts.kept += 1,
+                Class::Withheld(_) => {}
+            }
+        }
+        counts
+    }
+}
+
+impl GroupPlan<'_> {
+    /// The complete roster to submit, sorted by reference id.
+    pub fn payload(&self, input: &Input<'_>) -> Vec<Entry> {
+        let record = |decision: &Decision<'_>| match decision.after? {
+            Record::Same(entry) => Some(entry.clone()),
+            Record::Fresh { member, line, subscribed } => Some(Entry {
+                member: member.clone(),
+                origin: Origin { source: input.source.clone(), run: input.run.clone(), line },
+                subscribed_plan: subscribed.clone(),
+            }),
+        };
+        self.decisions.iter().filter_map(record).collect()
+    }
+
+    /// Whether the API would hold another roster after this plan than it does, or will when what is under way is done.
+    pub fn is_changed(&self) -> bool {
+        let heading_for = self.baseline.map_or(&[][..], Baseline::heading_for);
+        let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::member));
+        !after.eq(heading_for.iter().map(|entry| &entry.member))
+    }
+
+    /// Members after the plan.
+    pub fn size(&self) -> usize {
+        self.decisions.iter().filter(|decision| decision.after.is_some()).count()
+    }
+
+    /// Members confirmed before it.
+    pub fn size_before(&self) -> usize {
+        self.baseline.map_or(0, Baseline::size)
+    }
+
+    /// People who are covered, or may be, and whom the plan leaves out.
+    pub fn removals(&self) -> usize {
+        self.decisions.iter().filter(|decision| decision.before.is_some() && decision.after.is_none()).count()
+    }
+
+    fn is_known(&self) -> bool {
+        self.baseline.is_none_or(Baseline::is_known)
+    }
+
+    fn is_lacking(&self) -> bool {
+        self.baseline.is_some_and(Baseline::is_lacking)
+    }
+}
+
+impl Decision<'_> {
+    /// Puts a doubtful person back to what is confirmed.
+    fn hold(&mut self, doubt: Doubt) {
+        match self.before {
+            Some(entry) => {
+                self.class = Class::Kept(doubt);
+                self.after = Some(Record::Same(entry));
+            }
+            None => {
+                self.class = Class::Withheld(doubt);
+                self.after = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Who is who: an id given to somebody else, and one person under two ids. Both look like ordinary changes to a plain
+//! difference, and both would overwrite or end somebody's coverage.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
+
+use crate::roster::member::{Field, Member};
+
+use super::{Class, Doubt, GroupPlan, Record};
+
+/// What was found, by the positions of groups and decisions in the plan.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    /// Ids whose last name and birth date both changed.
+    pub(super) another_person: Vec<Place>,
+    /// New ids of people who are covered under an id that the file lacks.
+    pub(super) renumbered: Vec<Place>,
+    /// Ids with two of last name, birth date and e-mail changed, and the renumbered.
+    pub(super) drifted: u64,
+}
+
+/// A decision's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) group: usize,
+    pub(super) decision: usize,
+}
+
+/// What tells two people apart when ids cannot.
+#[derive(PartialEq, Eq, Hash)]
+struct Likeness<'a> {
+    last_name: &'a str,
+    first_name: &'a str,
+    date_of_birth: NaiveDate,
+}
+
+impl<'a> Likeness<'a> {
+    fn of(member: &'a Member) -> Self {
+        Self { last_name: &member.last_name, first_name: &member.first_name, date_of_birth: member.date_of_birth }
+    }
+}
+
+/// Looks through the plain difference.
+pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
+    let mut identity = Identity::default();
+    let mut gone: HashMap<Likeness<'_>, usize> = HashMap::new();
+    for decision in groups.iter().flat_map(|group| &group.decisions) {
+        let is_gone =
+            matches!(decision.class, Class::Missing | Class::Kept(Doubt::Absent { .. } | Doubt::Unidentified));
+        if let (true, Some(entry)) = (is_gone, decision.before) {
+            *gone.entry(Likeness::of(&entry.member)).or_default() += 1;
+        }
+    }
+    for (group, plan) in groups.iter().enumerate() {
+        for (at, decision) in plan.decisions.iter().enumerate() {
+            let place = Place { group, decision: at };
+            match (&decision.class, &decision.after) {
+                (Class::Changed(fields), _) => {
+                    let has = |field| fields.contains(&field);
+                    if has(Field::LastName) && has(Field::DateOfBirth) {
+                        identity.another_person.push(place);
+                    }
+                    let drift = [Field::LastName, Field::DateOfBirth, Field::Email];
+                    if 1 < drift.into_iter().filter(|field| has(*field)).count() {
+                        identity.drifted += 1;
+                    }
+                }
+                (Class::New | Class::Returning, Some(Record::Fresh { member, .. }))
+                    if !gone.is_empty() && gone.contains_key(&Likeness::of(member)) =>
+                {
+                    identity.renumbered.push(place);
+                    identity.drifted += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    identity
+}

@@ -1,0 +1,494 @@
+//! One pass over one export: from a claimed file to its recorded plan, its work for [`crate::deliver`], its place in the inbox
+//! and its receipt. The [`Desk`] is where everything that needs store, API and config together is done, by the daemon and by
+//! the commands alike.
+//!
+//! Order of a pass, so that a crash at any point ends in the same place: read and plan (nothing written), record the run with its
+//! batches (one transaction), file the export away, tell the deliverer, write the receipt. A claimed file without a finished
+//! run is passed over again; a recorded run whose file still lies among the claimed is only filed away.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use thiserror::Error;
+use tracing::{error, info, warn};
+
+use crate::api::{ApiError, MemberSync};
+use crate::clock::Clock;
+use crate::config::{Config, Mode, Source};
+use crate::deliver::Deliverer;
+use crate::export::problem::Broken;
+use crate::intake::InboxState;
+use crate::intake::spool::{Claimed, Place, SpoolError};
+use crate::plan::{self, Approval, Plan};
+use crate::report::{
+    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, Run, RunState, Trigger,
+};
+use crate::roster::ids::{GroupRef, RunId, SourceName};
+use crate::store::{AcceptedExport, RunFilter, RunRecord, SourceState, Store, StoreError, Work};
+
+pub mod answers;
+pub mod baseline;
+pub mod examine;
+pub mod filing;
+pub mod groups;
+pub mod status;
+
+use examine::{Examined, ExamineError};
+
+/// Where exports are passed over.
+#[derive(Debug)]
+pub struct Desk {
+    /// The checked configuration.
+    pub config: Arc<Config>,
+    /// What is remembered.
+    pub store: Store,
+    /// The API.
+    pub api: Arc<dyn MemberSync>,
+    /// The time.
+    pub clock: Clock,
+    /// Where recorded batches go.
+    pub deliverer: Arc<Deliverer>,
+    /// One pass at a time: a plan counts on the rosters that it was made against.
+    turn: tokio::sync::Mutex<()>,
+    /// Set by the daemon; none for a command that opened the state itself.
+    daemon: Option<Running>,
+}
+
+/// What only the daemon knows.
+#[derive(Debug)]
+pub struct Running {
+    /// Since when it runs.
+    pub since: DateTime<Utc>,
+    /// How each inbox is doing.
+    pub inboxes: BTreeMap<SourceName, tokio::sync::watch::Receiver<InboxState>>,
+}
+
+/// One export to pass over.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The source that it came from.
+    pub source: SourceName,
+    /// The file, claimed.
+    pub file: Claimed,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// Another day than today, for the effective dates.
+    pub as_of: Option<NaiveDate>,
+    /// The person who set it off.
+    pub actor: Option<String>,
+    /// What that person released, and why.
+    pub approval: Option<(Approval, String)>,
+}
+
+/// Why a pass came to no end. The file stays claimed; nothing was recorded.
+#[derive(Debug, Error)]
+pub enum SyncError {
+    /// The config has no such source.
+    #[error("no source named {0} in the config")]
+    NoSource(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The API has to be asked about groups and gives no answer.
+    #[error("the API must be asked which groups it has: {0}")]
+    Api(#[from] ApiError),
+    /// The inbox failed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What the person asks for makes no sense now; the text says why and what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A plan and all that carrying it out needs, free of borrows.
+struct Planned {
+    report: PlanReport,
+    counts: Counts,
+    works: Vec<Work>,
+    is_held_whole: bool,
+    absences: BTreeMap<crate::roster::ids::ReferenceId, crate::roster::Absence>,
+}
+
+impl Desk {
+    /// Sets up the desk. Nothing moves by itself.
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        api: Arc<dyn MemberSync>,
+        clock: Clock,
+        deliverer: Arc<Deliverer>,
+    ) -> Self {
+        Self { config, store, api, clock, deliverer, turn: tokio::sync::Mutex::new(()), daemon: None }
+    }
+
+    /// Makes it the desk of a daemon.
+    #[must_use]
+    pub fn with_daemon(mut self, daemon: Running) -> Self {
+        self.daemon = Some(daemon);
+        self
+    }
+
+    /// What is the matter with each inbox, as far as a daemon looks.
+    fn inboxes(&self) -> BTreeMap<SourceName, Option<String>> {
+        let inboxes = self.daemon.iter().flat_map(|daemon| &daemon.inboxes);
+        inboxes.map(|(source, state)| (source.clone(), state.borrow().trouble())).collect()
+    }
+
+    fn daemon_status(&self) -> Option<DaemonStatus> {
+        self.daemon.as_ref().map(|daemon| DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: daemon.since,
+            key_refused: self.deliverer.is_key_refused(),
+        })
+    }
+
+    /// The config of a source.
+    ///
+    /// # Errors
+    /// [`SyncError::NoSource`].
+    pub fn source(&self, name: &SourceName) -> Result<&Source, SyncError> {
+        let found = self.config.sources.iter().find(|source| source.name == *name);
+        found.ok_or_else(|| SyncError::NoSource(name.to_string()))
+    }
+
+    /// Today, where the source is.
+    fn today(&self, source: &Source, as_of: Option<NaiveDate>) -> NaiveDate {
+        as_of.unwrap_or_else(|| self.clock.now().with_timezone(&source.timezone).date_naive())
+    }
+
+    /// Passes over one claimed export, up to its recorded batches and its place in the inbox. Delivery goes on by itself.
+    ///
+    /// # Errors
+    /// [`SyncError`]: nothing was recorded, the file stays claimed, try again.
+    pub async fn pass(&self, job: Job) -> Result<Run, SyncError> {
+        let _turn = self.turn.lock().await;
+        if let Some(run) = self.finish_filing(&job).await? {
+            return Ok(run);
+        }
+        let source = self.source(&job.source)?.clone();
+        let now = self.clock.now();
+        let id = self.store.ids().run(now);
+        let mut run = new_run(&id, &job, now);
+        info!(run = %id, source = %job.source, file = %job.file.name, "export received");
+
+        let survey = match examine::survey(&job.file.path, &source).await {
+            Ok(survey) => survey,
+            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
+            Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
+        };
+        run.file = Some(FileFacts { name: job.file.name.clone(), sha256: survey.sha256.clone(), rows: 0 });
+        let state = self.source_state(&job.source).await?;
+        let is_last = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == survey.sha256);
+        if is_last && job.approval.is_none() {
+            let before = state.last_accepted.map(|last| last.run.to_string()).unwrap_or_default();
+            run.reason = Some(format!("the same content was accepted as run {before}, and nothing newer since"));
+            return self.conclude(&job, run, RunState::Duplicate, None).await;
+        }
+        let examined = match examine::read(&job.file.path, survey, &source, self.today(&source, job.as_of)).await {
+            Ok(examined) => examined,
+            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
+            Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
+        };
+        self.learn_groups(&source, &examined).await?;
+        let modified = Some(job.file.modified);
+        let planned = self.plan(&source, &id, examined, modified, job.approval.as_ref().map(|it| it.0.clone())).await?;
+        self.record(&job, run, planned, state).await
+    }
+
+    /// Records a plan: held whole, to be looked at only, or accepted with its batches.
+    async fn record(&self, job: &Job, mut run: Run, planned: Planned, state: SourceState) -> Result<Run, SyncError> {
+        run.counts = planned.counts;
+        run.file = planned.report.file.clone();
+        run.guards = planned.report.guards.iter().filter(|guard| is_news(guard)).cloned().collect();
+        if planned.is_held_whole {
+            run.reason = held_reason(&run.guards);
+            warn!(run = %run.run, source = %run.source, "the export is held, nothing of it is sent");
+            return self.conclude(job, run, RunState::Held, Some(planned.report)).await;
+        }
+        if self.config.mode == Mode::Plan {
+            run.reason = Some("mode = \"plan\": nothing is submitted".to_owned());
+            return self.conclude(job, run, RunState::Planned, Some(planned.report)).await;
+        }
+        let now = self.clock.now();
+        run.state = if planned.works.is_empty() {
+            if planned.report.verdict == PlanVerdict::Hold { RunState::Partial } else { RunState::Unchanged }
+        } else {
+            RunState::Delivering
+        };
+        run.finished_at = planned.works.is_empty().then_some(now);
+        run.batches = planned.works.iter().map(|work| work.batch.batch.clone()).collect();
+        let accepted = AcceptedExport {
+            run: run.run.clone(),
+            sha256: run.file.as_ref().map(|file| file.sha256.clone()).unwrap_or_default(),
+            name: job.file.name.clone(),
+            rows: run.counts.rows,
+            modified: Some(job.file.modified),
+            accepted_at: now,
+        };
+        let state = SourceState { last_accepted: Some(accepted), absences: planned.absences, ..state };
+        let record =
+            RunRecord { run, plan: Some(planned.report), filed_as: Some(claimed_as(&job.file)) };
+        let (written, works) = (record.clone(), planned.works);
+        let batches = works.len();
+        let superseded = self.store.call(move |store| store.accept(&written, works, &state)).await?;
+        info!(
+            run = %record.run.run, source = %record.run.source, rows = record.run.counts.rows,
+            new = record.run.counts.new, returning = record.run.counts.returning, changed = record.run.counts.changed,
+            terminated = record.run.counts.terminated, missing = record.run.counts.missing, kept = record.run.counts.kept,
+            batches, "plan recorded"
+        );
+        self.deliverer.enlist(&record.run.run, batches);
+        self.supersede_held(&record.run).await?;
+        let run = self.file_away(job, record, Place::Processed).await?;
+        self.deliverer.superseded(superseded.into_iter().map(|batch| batch.run).collect()).await;
+        Ok(run)
+    }
+
+    /// A broken file: recorded as rejected, filed away with its account.
+    async fn reject(&self, job: &Job, mut run: Run, broken: &Broken) -> Result<Run, SyncError> {
+        warn!(run = %run.run, source = %run.source, code = ?broken.code, line = broken.line, "the export is rejected");
+        run.reason = Some(broken.message.clone());
+        run.file.get_or_insert_with(|| FileFacts { name: job.file.name.clone(), sha256: String::new(), rows: 0 });
+        let report = PlanReport {
+            source: run.source.clone(),
+            file: run.file.clone(),
+            verdict: PlanVerdict::Reject,
+            guards: vec![GuardReport {
+                guard: "broken".to_owned(),
+                group: None,
+                value: 1,
+                limit: 0,
+                verdict: GuardVerdict::Reject,
+                sum: broken.message.clone(),
+            }],
+            problems: Vec::new(),
+            groups: Vec::new(),
+        };
+        self.conclude(job, run, RunState::Rejected, Some(report)).await
+    }
+
+    /// Records a run that sends nothing, and files its export away.
+    async fn conclude(
+        &self,
+        job: &Job,
+        mut run: Run,
+        state: RunState,
+        plan: Option<PlanReport>,
+    ) -> Result<Run, SyncError> {
+        run.state = state;
+        run.finished_at = Some(self.clock.now());
+        let record = RunRecord { run, plan, filed_as: Some(claimed_as(&job.file)) };
+        let written = record.clone();
+        self.store.call(move |store| store.put_run(&written)).await?;
+        self.file_away(job, record, filing::place(state)).await
+    }
+
+    /// A newer accepted export takes the place of everything that its source has held.
+    async fn supersede_held(&self, by: &Run) -> Result<(), SyncError> {
+        let (source, by) = (by.source.clone(), by.run.clone());
+        let superseded = self
+            .store
+            .call(move |store| {
+                let filter = RunFilter { source: Some(source), state: Some(RunState::Held), ..RunFilter::default() };
+                let mut superseded = Vec::new();
+                for run in store.runs(&filter, usize::MAX)? {
+                    let Some(mut record) = store.run(&run.run)? else { continue };
+                    record.run.state = RunState::Superseded;
+                    record.run.reason = Some(format!("superseded by run {by}, a newer accepted export of the source"));
+                    store.put_run(&record)?;
+                    superseded.push(run.run);
+                }
+                Ok(superseded)
+            })
+            .await?;
+        for run in superseded {
+            info!(run = %run, "a newer export supersedes the held run");
+            self.rewrite_receipt(&run).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn source_state(&self, source: &SourceName) -> Result<SourceState, StoreError> {
+        let name = source.clone();
+        let state = self.store.call(move |store| store.source(&name)).await?;
+        Ok(state.unwrap_or_else(|| SourceState::new(source.clone())))
+    }
+
+    /// Compares what was read with what is confirmed. Writes nothing.
+    async fn plan(
+        &self,
+        source: &Source,
+        run: &RunId,
+        examined: Examined,
+        modified: Option<DateTime<Utc>>,
+        approval: Option<Approval>,
+    ) -> Result<Planned, SyncError> {
+        let state = self.source_state(&source.name).await?;
+        let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
+        let members_per_request = self.config.api.members_per_request;
+        let planned = self.store.call(move |store| {
+            let baselines = baseline::gather(store, &source, &examined.reading)?;
+            let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
+            let input = plan::Input {
+                run: &run,
+                source: &source.name,
+                reading: &examined.reading,
+                baselines: &baselines,
+                absences: &state.absences,
+                previous,
+                modified,
+                policy: plan::Policy {
+                    guards: &source.guards,
+                    confirm_absence: source.confirm_absence.get(),
+                    members_per_request,
+                },
+                approval: approval.as_ref(),
+                now,
+            };
+            let plan = plan::plan(input);
+            let file = FileFacts { name: examined.name, sha256: examined.sha256, rows: examined.reading.rows };
+            let mut report = plan::summary::report(&plan, Some(file));
+            let groups = store.groups()?;
+            for group in &mut report.groups {
+                let known = groups.iter().find(|record| record.group == group.group);
+                group.group_id = known.and_then(|record| record.id.clone());
+            }
+            Ok(Planned {
+                counts: plan.counts(),
+                works: works(store, &plan, &input),
+                is_held_whole: plan.is_held_whole,
+                absences: plan.absences,
+                report,
+            })
+        });
+        Ok(planned.await?)
+    }
+
+    /// What would change. Sends and stores nothing; the API is not asked, so a group that nobody has heard of yet counts as
+    /// one to be made.
+    ///
+    /// # Errors
+    /// [`SyncError`]; a broken file is an answer, with the verdict `reject`.
+    pub async fn plan_file(
+        &self,
+        path: &Path,
+        name: &str,
+        source: &SourceName,
+        as_of: Option<NaiveDate>,
+    ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
+        let source = self.source(source)?.clone();
+        let survey = match examine::survey(path, &source).await {
+            Ok(survey) => survey,
+            Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
+            Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
+        };
+        let mut examined = match examine::read(path, survey, &source, self.today(&source, as_of)).await {
+            Ok(examined) => examined,
+            Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
+            Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
+        };
+        name.clone_into(&mut examined.name);
+        let run = self.store.ids().run(self.clock.now());
+        let planned = self.plan(&source, &run, examined, None, None).await?;
+        Ok(Ok((planned.report, planned.counts)))
+    }
+
+    /// Rewrites the receipt of a run from what is on record, after delivery changed it. A receipt that cannot be written is a
+    /// warning: the record counts.
+    pub async fn rewrite_receipt(&self, run: &RunId) {
+        if let Err(error) = self.write_receipt(run).await {
+            error!(run = %run, %error, "the receipt cannot be written");
+        }
+    }
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> SyncError {
+    SyncError::Read { path: path.to_owned(), source }
+}
+
+fn claimed_as(file: &Claimed) -> String {
+    format!("{}/{}", filing::CLAIMED, file.key())
+}
+
+/// Guards that a person should see in a run: those that did not pass, and those of the whole file.
+fn is_news(guard: &GuardReport) -> bool {
+    guard.verdict != GuardVerdict::Pass || guard.group.is_none()
+}
+
+fn held_reason(guards: &[GuardReport]) -> Option<String> {
+    let held: Vec<&str> = guards
+        .iter()
+        .filter(|guard| guard.verdict == GuardVerdict::Hold && guard.group.is_none())
+        .map(|guard| guard.sum.as_str())
+        .collect();
+    (!held.is_empty()).then(|| held.join("; "))
+}
+
+fn new_run(id: &RunId, job: &Job, now: DateTime<Utc>) -> Run {
+    Run {
+        run: id.clone(),
+        source: job.source.clone(),
+        trigger: job.trigger,
+        file: None,
+        received_at: now,
+        finished_at: None,
+        state: RunState::Received,
+        guards: Vec::new(),
+        counts: Counts::default(),
+        batches: Vec::new(),
+        reason: job.approval.as_ref().map(|(_, reason)| reason.clone()),
+        actor: job.actor.clone(),
+    }
+}
+
+/// One batch for each group whose roster changes.
+fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Vec<Work> {
+    if plan.is_held_whole {
+        return Vec::new();
+    }
+    let changed = plan.groups.iter().filter(|group| group.is_changed());
+    let work = |group: &plan::GroupPlan<'_>| {
+        let payload = group.payload(input);
+        Work { batch: new_batch(store, input, group.group, &payload, group.removals()), payload }
+    };
+    changed.map(work).collect()
+}
+
+fn new_batch(
+    store: &Store,
+    input: &plan::Input<'_>,
+    group: &GroupRef,
+    payload: &[crate::roster::Entry],
+    removals: usize,
+) -> Batch {
+    Batch {
+        batch: store.ids().batch(input.now),
+        run: input.run.clone(),
+        group: group.clone(),
+        group_id: None,
+        request_id: None,
+        phase: Phase::Pending,
+        members: payload.len() as u64,
+        planned_removals: removals as u64,
+        attempts: 0,
+        submitted_at: None,
+        accepted_at: None,
+        completed_at: None,
+        not_before: None,
+        added: 0,
+        removed: 0,
+        failures: Vec::new(),
+        error: None,
+    }
+}

@@ -1,0 +1,90 @@
+//! From a file to what it says: the two passes over the bytes, on a thread of their own.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use chrono::NaiveDate;
+
+use crate::config::Source;
+use crate::export::problem::Broken;
+use crate::export::{self, Survey};
+use crate::roster::Reading;
+use crate::roster::mapping::{Collector, Mapping};
+
+/// An export that was read to its end.
+#[derive(Debug)]
+pub struct Examined {
+    /// The file's name, without folders.
+    pub name: String,
+    /// Of its bytes, lower-case hexadecimal.
+    pub sha256: String,
+    /// What it says.
+    pub reading: Reading,
+}
+
+/// Why there is nothing to plan with.
+#[derive(Debug)]
+pub enum ExamineError {
+    /// The file is broken: an answer for the dropper.
+    Broken(Broken),
+    /// The file cannot be read: an answer for the operator.
+    Read(io::Error),
+}
+
+impl From<Broken> for ExamineError {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<io::Error> for ExamineError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// The first pass: what the bytes are.
+///
+/// # Errors
+/// [`ExamineError`].
+pub async fn survey(path: &Path, source: &Source) -> Result<Survey, ExamineError> {
+    let (path, format) = (path.to_owned(), source.format.clone());
+    blocking(move || Ok(export::survey(File::open(path)?, &format)?)).await
+}
+
+/// The second pass: what the rows say.
+///
+/// # Errors
+/// [`ExamineError`].
+pub async fn read(path: &Path, survey: Survey, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
+    let (path, source) = (path.to_owned(), source.clone());
+    blocking(move || read_now(&path, survey, &source, today)).await
+}
+
+/// [`read`], on this thread.
+///
+/// # Errors
+/// [`ExamineError`].
+pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
+    let mapping = Mapping::new(source);
+    let mut reader = export::open(File::open(path)?, &survey, &source.format, &mapping.wanted())?;
+    let mut collector = Collector::new(mapping.bind(reader.header()), today);
+    while let Some(row) = reader.next_row()? {
+        collector.row(&row);
+    }
+    let mut reading = collector.finish();
+    reading.problems.extend(reader.findings());
+    reading.problems.sort_by_key(|problem| problem.line);
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Examined { name, sha256: survey.sha256, reading })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ExamineError> + Send + 'static,
+) -> Result<T, ExamineError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(ExamineError::Read(io::Error::other(error))),
+    }
+}

@@ -1,0 +1,239 @@
+//! Groups: what the API has beside what we hold, making and renaming them, and submitting one again.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::mpsc;
+use tracing::info;
+
+use crate::api::Group;
+use crate::control::{Answer, Progress, Refusal};
+use crate::report::{Counts, GroupStatus, Phase, Run, RunState, Trigger};
+use crate::roster::ids::{GroupId, GroupRef, SourceName};
+use crate::store::{GroupRecord, RunRecord, Store, StoreError, Work};
+
+use super::Desk;
+
+impl Desk {
+    /// All groups: those of the API, and those that only we know.
+    pub(super) async fn groups(&self) -> Result<Answer, Refusal> {
+        let there = self.api.groups().await?;
+        let groups = self
+            .store
+            .call(move |store| {
+                let mut records: BTreeMap<GroupRef, GroupRecord> =
+                    store.groups()?.into_iter().map(|record| (record.group.clone(), record)).collect();
+                let mut statuses = Vec::new();
+                for found in there {
+                    let record = found.external_reference_id.as_ref().and_then(|group| records.remove(group));
+                    statuses.push(status(store, Some(&found), record.as_ref(), Some(true))?);
+                }
+                for record in records.values() {
+                    statuses.push(status(store, None, Some(record), Some(false))?);
+                }
+                statuses.sort_by(|a, b| a.group.cmp(&b.group));
+                Ok(statuses)
+            })
+            .await?;
+        Ok(Answer::Groups(groups))
+    }
+
+    /// One group, read afresh.
+    pub(super) async fn group(&self, group: &str) -> Result<Answer, Refusal> {
+        let (record, found) = self.find(group).await?;
+        let status = self
+            .store
+            .call(move |store| status(store, found.as_ref(), record.as_ref(), Some(found.is_some())))
+            .await?;
+        Ok(Answer::Groups(vec![status]))
+    }
+
+    pub(super) async fn create_group(&self, group: GroupRef, name: String) -> Result<Answer, Refusal> {
+        let there = self.api.groups().await?;
+        if there.iter().any(|found| found.external_reference_id.as_ref() == Some(&group)) {
+            return Err(Refusal::usage(format!("the API has a group {group} already")));
+        }
+        // The intent first: should the answer be lost, the group is known to be ours when it is found.
+        let intent =
+            GroupRecord { group: group.clone(), id: None, name: name.clone(), made_by_us: true, paused: None };
+        let record = intent.clone();
+        self.store.call(move |store| store.put_group(&record)).await?;
+        let made = self.api.create_group(&group, &name).await?;
+        info!(group = %group, "group made");
+        let record = GroupRecord { id: Some(made.id), name: made.name, ..intent };
+        self.store.call(move |store| store.put_group(&record)).await?;
+        self.group(group.as_str()).await
+    }
+
+    pub(super) async fn update_group(
+        &self,
+        group: &str,
+        name: Option<String>,
+        reference: Option<GroupRef>,
+    ) -> Result<Answer, Refusal> {
+        let (record, found) = self.find(group).await?;
+        let found = found.ok_or_else(|| Refusal::usage(format!("the API has no group {group}")))?;
+        if name.is_none() && reference.is_none() {
+            return Err(Refusal::usage("say what changes: --name or --external-reference-id"));
+        }
+        if let (Some(record), Some(reference)) = (&record, &reference) {
+            let (from, to) = (record.group.clone(), reference.clone());
+            let is_busy = self.store.call(move |store| Ok(store.work(&from)?.is_some())).await?;
+            if is_busy {
+                return Err(Refusal::usage(format!("{} has a batch under way: wait for its end", record.group)));
+            }
+            let taken = self.store.call(move |store| Ok(store.roster(&to)?.is_some())).await?;
+            if taken {
+                return Err(Refusal::usage(format!("{reference} is another group of ours")));
+            }
+        }
+        let updated = self.api.update_group(&found.id, name.as_deref(), reference.as_ref()).await?;
+        let now_known = updated.external_reference_id.clone().or(reference);
+        if let (Some(record), Some(to)) = (record, now_known.clone()) {
+            let updated = GroupRecord { group: to, name: updated.name, ..record.clone() };
+            self.store.call(move |store| store.rename_group(&record.group, &updated)).await?;
+        }
+        let shown = now_known.map_or_else(|| found.id.to_string(), |group| group.to_string());
+        self.group(&shown).await
+    }
+
+    /// Submits the group's desired roster again: what is queued, else what is confirmed.
+    pub(super) async fn retry(
+        &self,
+        group: &str,
+        actor: String,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<Answer, Refusal> {
+        let (record, _) = self.find(group).await?;
+        let record = record.ok_or_else(|| Refusal::usage(format!("nothing was ever synced to {group}")))?;
+        let news = self.deliverer.news();
+        let now = self.clock.now();
+        let run = self.store.call(move |store| release(store, record, actor, now)).await?;
+        let run = run.ok_or_else(|| {
+            Refusal::usage(format!("{group} has nothing queued and nothing confirmed: drop its export again"))
+        })?;
+        match run {
+            Released::Queued(run) => {
+                self.deliverer.nudge();
+                self.wait(*run, news, progress).await
+            }
+            Released::Anew(run) => {
+                self.deliverer.enlist(&run.run, 1);
+                self.wait(*run, news, progress).await
+            }
+        }
+    }
+
+    /// The group that a person means, by reference or id: our record of it, and the API's.
+    async fn find(&self, group: &str) -> Result<(Option<GroupRecord>, Option<Group>), Refusal> {
+        let records = self.store.call(|store| store.groups()).await?;
+        let is_meant = |reference: Option<&GroupRef>, id: Option<&GroupId>| {
+            reference.is_some_and(|reference| reference.as_str() == group) || id.is_some_and(|id| id.as_str() == group)
+        };
+        let record = records.into_iter().find(|record| is_meant(Some(&record.group), record.id.as_ref()));
+        let found = match record.as_ref().and_then(|record| record.id.as_ref()) {
+            Some(id) => Some(self.api.group(id).await?),
+            None => {
+                let mut there = self.api.groups().await?.into_iter();
+                there.find(|found| is_meant(found.external_reference_id.as_ref(), Some(&found.id)))
+            }
+        };
+        if record.is_none() && found.is_none() {
+            return Err(Refusal::usage(format!("no group {group}, here or in the API; `rosterd groups` lists them")));
+        }
+        Ok((record, found))
+    }
+}
+
+/// What a retry set going.
+enum Released {
+    /// A batch that was waiting.
+    Queued(Box<Run>),
+    /// A batch of its own with the confirmed roster.
+    Anew(Box<Run>),
+}
+
+fn release(
+    store: &Store,
+    mut record: GroupRecord,
+    actor: String,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Option<Released>, StoreError> {
+    record.paused = None;
+    store.put_group(&record)?;
+    if let Some(open) = store.work(&record.group)? {
+        let mut batch = open.batch;
+        if batch.phase == Phase::Pending {
+            batch.not_before = None;
+            store.record_batch(&batch)?;
+        }
+        return Ok(store.run(&batch.run)?.map(|record| Released::Queued(Box::new(record.run))));
+    }
+    let Some(roster) = store.roster(&record.group)? else { return Ok(None) };
+    let payload = roster.members().to_vec();
+    let Some(source) = payload.first().map(|entry| entry.origin.source.clone()) else { return Ok(None) };
+    let id = store.ids().run(now);
+    let batch = crate::report::Batch {
+        batch: store.ids().batch(now),
+        run: id.clone(),
+        group: record.group.clone(),
+        group_id: record.id,
+        request_id: None,
+        phase: Phase::Pending,
+        members: payload.len() as u64,
+        planned_removals: 0,
+        attempts: 0,
+        submitted_at: None,
+        accepted_at: None,
+        completed_at: None,
+        not_before: None,
+        added: 0,
+        removed: 0,
+        failures: Vec::new(),
+        error: None,
+    };
+    let run = Run {
+        run: id,
+        source: source.clone(),
+        trigger: Trigger::Manual,
+        file: None,
+        received_at: now,
+        finished_at: None,
+        state: RunState::Delivering,
+        guards: Vec::new(),
+        counts: Counts { unchanged: payload.len() as u64, ..Counts::default() },
+        batches: vec![batch.batch.clone()],
+        reason: Some(format!("retry of {}", record.group)),
+        actor: Some(actor),
+    };
+    let state = source_state(store, &source)?;
+    let record = RunRecord { run: run.clone(), plan: None, filed_as: None };
+    store.accept(&record, vec![Work { batch, payload }], &state)?;
+    Ok(Some(Released::Anew(Box::new(run))))
+}
+
+fn source_state(store: &Store, source: &SourceName) -> Result<crate::store::SourceState, StoreError> {
+    Ok(store.source(source)?.unwrap_or_else(|| crate::store::SourceState::new(source.clone())))
+}
+
+fn status(
+    store: &Store,
+    found: Option<&Group>,
+    record: Option<&GroupRecord>,
+    in_api: Option<bool>,
+) -> Result<GroupStatus, StoreError> {
+    let group = record.map(|record| &record.group).or(found.and_then(|found| found.external_reference_id.as_ref()));
+    let roster = group.map_or(Ok(None), |group| store.roster(group))?;
+    let last_batch = group.map_or(Ok(None), |group| store.last_batch(group))?;
+    let name = found.map(|found| &found.name).or(record.map(|record| &record.name));
+    Ok(GroupStatus {
+        group: group.cloned(),
+        group_id: found.map(|found| found.id.clone()).or_else(|| record.and_then(|record| record.id.clone())),
+        name: name.cloned().unwrap_or_default(),
+        in_api,
+        made_by_us: record.is_some_and(|record| record.made_by_us),
+        members: roster.as_ref().map(|roster| roster.members().len() as u64),
+        confirmed_at: roster.map(|roster| roster.confirmed_at),
+        last_batch: last_batch.map(|batch| batch.batch),
+        paused: record.and_then(|record| record.paused.clone()),
+    })
+}

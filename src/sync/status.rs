@@ -1,0 +1,123 @@
+//! How everything stands, and one batch in full.
+
+use crate::control::Refusal;
+use crate::report::{
+    AcceptedStatus, BatchDetail, ChangeReport, GuardVerdict, PausedGroup, RunState, SourceStatus, Status,
+};
+use crate::roster::ids::{BatchId, RunId, SourceName};
+use crate::store::{ChangeKind, MemberChange, RunFilter, Store, StoreError};
+
+use super::Desk;
+
+/// How everything stands.
+pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
+    let now = desk.clock.now();
+    let sources = desk.config.sources.clone();
+    let inboxes = desk.inboxes();
+    let mut status = desk
+        .store
+        .call(move |store| {
+            let mut statuses = Vec::new();
+            for source in &sources {
+                let state = store.source(&source.name)?;
+                let last = state.as_ref().and_then(|state| state.last_accepted.clone());
+                let next = source.schedule.as_ref().and_then(|cron| cron.next_after(now, source.timezone));
+                statuses.push(SourceStatus {
+                    source: source.name.clone(),
+                    inbox: source.inbox.display().to_string(),
+                    inbox_trouble: inboxes.get(&source.name).cloned().flatten(),
+                    absent: state.as_ref().map_or(0, |state| state.absences.len() as u64),
+                    held: held(store, &source.name, last.as_ref().map(|last| &last.run))?,
+                    next_scheduled: next,
+                    last_accepted: last.map(|last| AcceptedStatus {
+                        run: last.run,
+                        name: last.name,
+                        rows: last.rows,
+                        accepted_at: last.accepted_at,
+                    }),
+                });
+            }
+            let mut status = Status {
+                daemon: None,
+                mode: String::new(),
+                base_url: String::new(),
+                durable: store.durable(),
+                state_bytes: store.size(),
+                sources: statuses,
+                under_way: Vec::new(),
+                paused: Vec::new(),
+                groups: 0,
+                members: 0,
+            };
+            count(store, &mut status)?;
+            Ok(status)
+        })
+        .await?;
+    status.mode = match desk.config.mode {
+        crate::config::Mode::Apply => "apply",
+        crate::config::Mode::Plan => "plan",
+    }
+    .to_owned();
+    status.base_url.clone_from(&desk.config.api.base_url);
+    status.daemon = desk.daemon_status();
+    Ok(status)
+}
+
+fn count(store: &Store, status: &mut Status) -> Result<(), StoreError> {
+    store.each_roster(|roster| {
+        status.groups += 1;
+        status.members += roster.members().len() as u64;
+    })?;
+    for group in store.groups_with_work()? {
+        let works = [store.work(&group)?, store.next_work(&group)?];
+        status.under_way.extend(works.into_iter().flatten().map(|work| work.batch));
+    }
+    for record in store.groups()? {
+        if let Some(reason) = record.paused {
+            status.paused.push(PausedGroup { group: record.group, reason });
+        }
+    }
+    Ok(())
+}
+
+/// Runs of a source with something that waits for a person: those held whole, and the last accepted one if it holds people.
+fn held(store: &Store, source: &SourceName, last: Option<&RunId>) -> Result<Vec<RunId>, StoreError> {
+    let filter = RunFilter { source: Some(source.clone()), state: Some(RunState::Held), ..RunFilter::default() };
+    let mut held: Vec<RunId> = store.runs(&filter, usize::MAX)?.into_iter().map(|run| run.run).collect();
+    if let Some(record) = last.map_or(Ok(None), |last| store.run(last))?
+        && record.run.guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold)
+    {
+        held.push(record.run.run);
+    }
+    Ok(held)
+}
+
+/// One batch in full.
+pub(super) fn batch_detail(store: &Store, id: &BatchId) -> Result<Option<BatchDetail>, StoreError> {
+    let Some(batch) = store.batch(id)? else { return Ok(None) };
+    let changes = store.changes(id)?.iter().map(change).collect();
+    Ok(Some(BatchDetail { batch, changes }))
+}
+
+fn change(change: &MemberChange) -> ChangeReport {
+    let fields = match (&change.before, &change.after) {
+        (Some(before), Some(after)) => before.member.changed_fields(&after.member),
+        (None, _) | (_, None) => Vec::new(),
+    };
+    let from = change.after.as_ref().or(change.before.as_ref()).map(|entry| &entry.origin);
+    ChangeReport {
+        reference_id: change.reference_id.clone(),
+        change: match change.kind {
+            ChangeKind::Added => "added",
+            ChangeKind::Returned => "returned",
+            ChangeKind::Changed => "changed",
+            ChangeKind::Removed => "removed",
+            ChangeKind::AddFailed => "add_failed",
+            ChangeKind::RemoveFailed => "remove_failed",
+        }
+        .to_owned(),
+        fields: fields.into_iter().map(|field| field.name().to_owned()).collect(),
+        from_run: from.map(|origin| origin.run.clone()),
+        line: from.map(|origin| origin.line),
+    }
+}
