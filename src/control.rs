@@ -11,9 +11,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::report::{
-    BatchDetail, Counts, GroupStatus, Phase, PlanReport, Run, RunDetail, RunState, Status,
-};
+use crate::report::{BatchDetail, Counts, GroupStatus, Phase, PlanReport, Run, RunDetail, RunState, Status};
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 
 pub mod client;

@@ -254,6 +254,10 @@ async fn pass(desk: &Desk, job: Job) -> Option<Job> {
     let span = info_span!("run", source = %job.source);
     match desk.pass(job.clone()).instrument(span).await {
         Ok(_) => None,
+        Err(error @ SyncError::Changed) => {
+            warn!(%error, "the export is read again once it has settled");
+            None
+        }
         Err(error @ (SyncError::NoSource(_) | SyncError::Refused(_))) => {
             error!(%error, "the export stays claimed until a restart");
             None
@@ -268,9 +272,11 @@ async fn pass(desk: &Desk, job: Job) -> Option<Job> {
 /// Remembers that a schedule fired, so that a missed time fires once and no time fires twice.
 async fn fired(desk: &Desk, source: SourceName, key: String, nominal: chrono::DateTime<chrono::Utc>) {
     info!(%source, schedule = key, late_s = (desk.clock.now() - nominal).max(TimeDelta::zero()).num_seconds(), "schedule fired");
-    let recorded = desk.store.call(move |store| store.update_source(&source, |state| {
-        state.fired.insert(key, nominal);
-    }));
+    let recorded = desk.store.call(move |store| {
+        store.update_source(&source, |state| {
+            state.fired.insert(key, nominal);
+        })
+    });
     if let Err(error) = recorded.await {
         error!(%error, "the schedule's time cannot be recorded");
     }

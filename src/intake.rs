@@ -68,6 +68,17 @@ impl Default for InboxState {
     }
 }
 
+impl InboxState {
+    /// What is the matter, in words; none while all is well.
+    pub fn trouble(&self) -> Option<String> {
+        match &self.folder {
+            FolderState::Unseen | FolderState::Open => None,
+            FolderState::Missing => Some("the folder is not there".to_owned()),
+            FolderState::Unusable(why) => Some(why.clone()),
+        }
+    }
+}
+
 /// Whether an inbox can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FolderState {

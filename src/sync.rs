@@ -23,7 +23,8 @@ use crate::intake::InboxState;
 use crate::intake::spool::{Claimed, Place, SpoolError};
 use crate::plan::{self, Approval, Plan};
 use crate::report::{
-    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, Run, RunState, Trigger,
+    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, Run, RunState,
+    Trigger,
 };
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 use crate::store::{AcceptedExport, RunFilter, RunRecord, SourceState, Store, StoreError, Work};
@@ -35,7 +36,7 @@ pub mod filing;
 pub mod groups;
 pub mod status;
 
-use examine::{Examined, ExamineError};
+use examine::{ExamineError, Examined};
 
 /// Where exports are passed over.
 #[derive(Debug)]
@@ -105,6 +106,9 @@ pub enum SyncError {
         /// Why.
         source: std::io::Error,
     },
+    /// Somebody wrote to the file while it was read: it was given back to the inbox, where it must settle again.
+    #[error("the file changed while it was read, and was given back to the inbox")]
+    Changed,
     /// What the person asks for makes no sense now; the text says why and what to do.
     #[error("{0}")]
     Refused(String),
@@ -200,6 +204,7 @@ impl Desk {
             Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
         };
+        self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
         let modified = Some(job.file.modified);
         let planned = self.plan(&source, &id, examined, modified, job.approval.as_ref().map(|it| it.0.clone())).await?;
@@ -237,8 +242,7 @@ impl Desk {
             accepted_at: now,
         };
         let state = SourceState { last_accepted: Some(accepted), absences: planned.absences, ..state };
-        let record =
-            RunRecord { run, plan: Some(planned.report), filed_as: Some(claimed_as(&job.file)) };
+        let record = RunRecord { run, plan: Some(planned.report), filed_as: Some(claimed_as(&job.file)) };
         let (written, works) = (record.clone(), planned.works);
         let batches = works.len();
         let superseded = self.store.call(move |store| store.accept(&written, works, &state)).await?;

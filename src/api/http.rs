@@ -45,9 +45,6 @@ pub enum BuildError {
     /// The base URL is of no use.
     #[error("api.base_url {0}")]
     BaseUrl(&'static str),
-    /// There is no key.
-    #[error("no API key was found")]
-    NoKey,
     /// The key holds characters that a header cannot carry.
     #[error("the API key holds characters that a key cannot have; is there a line break in its file?")]
     Key,
@@ -112,6 +109,19 @@ impl<'a> Ask<'a> {
     }
 }
 
+fn headers(key: &SecretString, has_body: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if has_body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    // Was tried when the client was built.
+    if let Some(value) = build::bearer(key) {
+        headers.insert(AUTHORIZATION, value);
+    }
+    headers
+}
+
 impl HttpApi {
     /// Makes a client of the config. Reads the CA file; connects to nothing.
     ///
@@ -170,19 +180,6 @@ impl HttpApi {
         Some(url)
     }
 
-    fn headers(&self, has_body: bool) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if has_body {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        // Was tried when the client was built.
-        if let Some(value) = build::bearer(&self.key) {
-            headers.insert(AUTHORIZATION, value);
-        }
-        headers
-    }
-
     async fn hear(&self, response: Response) -> Heard {
         let status = response.status();
         let at = self.clock.now();
@@ -199,8 +196,10 @@ impl HttpApi {
     }
 
     fn echoes_key(&self, body: &[u8]) -> bool {
-        let key = self.key.expose_secret().trim().as_bytes();
-        body.windows(key.len().max(1)).any(|window| window == key)
+        self.key.as_ref().is_some_and(|key| {
+            let key = key.expose_secret().trim().as_bytes();
+            body.windows(key.len().max(1)).any(|window| window == key)
+        })
     }
 
     /// Reads a list to its end: until `total_pages`, or, since that may be missing and pages may shift, an empty page

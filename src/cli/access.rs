@@ -50,9 +50,11 @@ pub async fn ask(
 /// Whether a question leads to a request to the API.
 fn needs_key(question: &Question, mode: Mode) -> bool {
     match question {
-        Question::Status | Question::History(_) | Question::Show { .. } | Question::Plan(_) | Question::Discard { .. } => {
-            false
-        }
+        Question::Status
+        | Question::History(_)
+        | Question::Show { .. }
+        | Question::Plan(_)
+        | Question::Discard { .. } => false,
         Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } => mode == Mode::Apply,
         Question::Groups | Question::Group { .. } | Question::CreateGroup { .. } | Question::UpdateGroup { .. } => true,
     }

@@ -91,8 +91,10 @@ fn check_source(source: &Source) -> Vec<Checked> {
     }];
     if let Some(schedule) = &source.schedule {
         let times = schedule.upcoming(Clock::system().now(), source.timezone, TIMES_SHOWN);
-        let times: Vec<String> =
-            times.iter().map(|at| at.with_timezone(&source.timezone).format("%a %Y-%m-%d %H:%M %Z").to_string()).collect();
+        let times: Vec<String> = times
+            .iter()
+            .map(|at| at.with_timezone(&source.timezone).format("%a %Y-%m-%d %H:%M %Z").to_string())
+            .collect();
         checks.push(Checked::good(&what, format!("next scheduled: {}", times.join(", "))));
     }
     checks
@@ -106,7 +108,9 @@ async fn check_api(config: &Config) -> Vec<Checked> {
     };
     let plans = match api.plans().await {
         Ok(plans) => plans,
-        Err(error) => return vec![Checked::bad(what, Ending::Unavailable, format!("{}: {error}", config.api.base_url))],
+        Err(error) => {
+            return vec![Checked::bad(what, Ending::Unavailable, format!("{}: {error}", config.api.base_url))];
+        }
     };
     let mut checks = vec![Checked::good(what, format!("{} answers, {} plans", config.api.base_url, plans.len()))];
     let known: BTreeSet<&PlanId> = plans.iter().map(|plan| &plan.id).collect();
@@ -163,7 +167,10 @@ async fn check_file(
             Ok(Ending::Done)
         }
         Err(ExamineError::Broken(broken)) => {
-            let refusal = Refusal { kind: crate::control::RefusalKind::Rejected, message: format!("rejected: {}", broken.message) };
+            let refusal = Refusal {
+                kind: crate::control::RefusalKind::Rejected,
+                message: format!("rejected: {}", broken.message),
+            };
             Err(refusal.into())
         }
         Err(ExamineError::Read(error)) => {

@@ -48,7 +48,10 @@ fn parse_since(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure>
     }
     let span = humantime::parse_duration(text).ok().and_then(|span| TimeDelta::from_std(span).ok());
     span.and_then(|span| now.checked_sub_signed(span)).ok_or_else(|| {
-        Failure::new(Ending::Usage, format!("--since {text}: neither a time (2026-03-01T06:00:00Z), a day nor a span (7d)"))
+        Failure::new(
+            Ending::Usage,
+            format!("--since {text}: neither a time (2026-03-01T06:00:00Z), a day nor a span (7d)"),
+        )
     })
 }
 
@@ -58,8 +61,7 @@ fn parse_since(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure>
 /// [`Failure`].
 pub async fn history(context: &Context, args: HistoryArgs) -> Result<Ending, Failure> {
     let since = args.since.as_deref().map(|text| parse_since(text, Clock::system().now())).transpose()?;
-    let filter =
-        HistoryFilter { group: args.group, source: args.source, state: args.state, since, limit: args.limit };
+    let filter = HistoryFilter { group: args.group, source: args.source, state: args.state, since, limit: args.limit };
     let config = context.config()?;
     let Answer::Runs(runs) = access::ask(&config, Question::History(filter), None, |_| {}).await? else {
         return Err(unexpected());

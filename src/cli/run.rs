@@ -29,7 +29,8 @@ pub async fn run(context: &Context) -> Result<Ending, Failure> {
     loop {
         let outside = Outside::real(&config).map_err(failure)?;
         let stop = CancellationToken::new();
-        let daemon = daemon::run(Arc::clone(&config), outside, |store| say_ready(&config, store), stop.clone());
+        let current = Arc::clone(&config);
+        let daemon = daemon::run(config, outside, move |store| say_ready(&current, store), stop.clone());
         let running = async { tokio::join!(daemon, ping_watchdog(stop.clone())).0 };
         let told = async {
             let told = signals.told(context).await;
@@ -89,7 +90,9 @@ impl Signals {
                 _ = self.hangup.recv() => {}
             }
             match context.config() {
-                Ok(config) if config.api.key.is_none() => error!("the config now lacks an API key, the old one is kept"),
+                Ok(config) if config.api.key.is_none() => {
+                    error!("the config now lacks an API key, the old one is kept")
+                }
                 Ok(config) => return (Told::Reload, Some(config)),
                 Err(failure) => error!(error = failure.message, "the config is not good, the old one is kept"),
             }

@@ -232,7 +232,12 @@ impl Deliverer {
     }
 
     /// Records results and confirmed roster in one transaction.
-    async fn settle(&self, mut batch: Batch, payload: &Arc<Vec<Entry>>, results: Results) -> Result<Carried, CarryError> {
+    async fn settle(
+        &self,
+        mut batch: Batch,
+        payload: &Arc<Vec<Entry>>,
+        results: Results,
+    ) -> Result<Carried, CarryError> {
         batch.completed_at = Some(self.clock.now());
         batch.added = results.added as u64;
         batch.removed = results.removed as u64;
@@ -249,8 +254,7 @@ impl Deliverer {
                     record.paused = Some(why);
                     store.put_group(&record)?;
                 }
-                let settlement =
-                    Settlement { batch: ended, roster: Some(outcome.roster), changes: outcome.changes };
+                let settlement = Settlement { batch: ended, roster: Some(outcome.roster), changes: outcome.changes };
                 store.settle(&settlement)
             })
             .await?;
@@ -397,7 +401,6 @@ fn failure(failure: &crate::api::MemberFailure) -> Failure {
 
 /// What is alarming about results: people removed whom no plan removed.
 fn incident(batch: &Batch) -> Option<String> {
-    (batch.planned_removals < batch.removed).then(|| {
-        format!("the API removed {} members where the plan removes {}", batch.removed, batch.planned_removals)
-    })
+    (batch.planned_removals < batch.removed)
+        .then(|| format!("the API removed {} members where the plan removes {}", batch.removed, batch.planned_removals))
 }

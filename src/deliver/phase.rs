@@ -133,16 +133,17 @@ fn waiting(batch: &Batch, odd: Option<&'static str>, at: Circumstances) -> (Phas
     let age = batch.accepted_at.map_or(Duration::ZERO, |accepted| (at.now - accepted).to_std().unwrap_or_default());
     if at.poll.give_up_after < age {
         let text = format!("no results after {}", humantime::format_duration(at.poll.give_up_after));
-        return (Phase::Lost, Effect::Lose(odd.map_or(text, str::to_owned), pace::before_retry(batch.attempts, None, at.chance)));
+        return (
+            Phase::Lost,
+            Effect::Lose(odd.map_or(text, str::to_owned), pace::before_retry(batch.attempts, None, at.chance)),
+        );
     }
     (Phase::Accepted, Effect::PollAfter(pace::before_poll(at.polls.saturating_add(1), at.poll, at.chance)))
 }
 
 fn poll_failed(batch: &Batch, error: &ApiError, at: Circumstances) -> (Phase, Effect) {
     match error {
-        ApiError::NotSent { .. } | ApiError::AnswerLost { .. } | ApiError::Conflict => {
-            patient(batch, None, at)
-        }
+        ApiError::NotSent { .. } | ApiError::AnswerLost { .. } | ApiError::Conflict => patient(batch, None, at),
         ApiError::Later { after, .. } => patient(batch, *after, at),
         ApiError::Unauthorized { .. } => (Phase::Accepted, Effect::Pause),
         ApiError::NotFound => {

@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use super::settle::{Found, OWN_FOLDERS, Ready, Sighting, Thing};
 
+mod adopt;
 mod filing;
 mod folders;
 mod names;
@@ -124,6 +125,11 @@ impl Spool {
         }
         spool.sweep(&folder)?;
         Ok(spool)
+    }
+
+    /// The folders of an inbox that [`Spool::open`] has made before.
+    pub fn at(inbox: &Path) -> Self {
+        Self { inbox: inbox.to_owned() }
     }
 
     /// The inbox.

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{Columns, DateOrder, Eligibility, GroupFrom, Grouping, IdColumns, NameColumns, PlanRule, Source};
+use crate::export::Header;
 use crate::export::Wanted;
-use crate::export::reader::Header;
 
 use super::ids::{GroupRef, PlanId};
 use super::normalise;

@@ -185,7 +185,7 @@ impl MemberSync for InMemory {
 }
 
 fn lost(status: Option<u16>, detail: &str) -> ApiError {
-    ApiError::AnswerLost { status, detail: detail.to_owned() }
+    ApiError::AnswerLost { status, detail: detail.to_owned(), after: None }
 }
 
 fn patience(reply: &Reply, now: DateTime<Utc>) -> Option<Duration> {

@@ -42,11 +42,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read or written.
-    pub fn update_source(
-        &self,
-        source: &SourceName,
-        change: impl FnOnce(&mut SourceState),
-    ) -> Result<(), StoreError> {
+    pub fn update_source(&self, source: &SourceName, change: impl FnOnce(&mut SourceState)) -> Result<(), StoreError> {
         let writing = self.inner.trees.write();
         let mut state = self.source(source)?.unwrap_or_else(|| SourceState::new(source.clone()));
         change(&mut state);

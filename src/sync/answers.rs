@@ -53,8 +53,7 @@ impl Answerer for Desk {
 impl Desk {
     async fn history(&self, filter: HistoryFilter) -> Result<Answer, Refusal> {
         let limit = filter.limit;
-        let filter =
-            RunFilter { group: filter.group, source: filter.source, state: filter.state, since: filter.since };
+        let filter = RunFilter { group: filter.group, source: filter.source, state: filter.state, since: filter.since };
         let runs = self.store.call(move |store| store.runs(&filter, limit)).await?;
         Ok(Answer::Runs(runs))
     }
@@ -227,8 +226,7 @@ impl Desk {
         let modified = std::fs::metadata(&path).and_then(|meta| meta.modified()).map(DateTime::<Utc>::from);
         let modified = modified.map_err(|error| gone(&path, &error))?;
         let job = self.adopt(&source.name, &path, &name, modified).await?;
-        let job =
-            Job { trigger: Trigger::Approve, actor: Some(actor), approval: Some((held, reason)), ..job };
+        let job = Job { trigger: Trigger::Approve, actor: Some(actor), approval: Some((held, reason)), ..job };
         self.pass_and_wait(job, progress).await
     }
 
@@ -300,7 +298,10 @@ impl Desk {
 }
 
 fn gone(path: &Path, error: &std::io::Error) -> Refusal {
-    Refusal { kind: RefusalKind::NoInput, message: format!("the run's file cannot be read: {}: {error}", path.display()) }
+    Refusal {
+        kind: RefusalKind::NoInput,
+        message: format!("the run's file cannot be read: {}: {error}", path.display()),
+    }
 }
 
 fn rejected(broken: &Broken) -> Refusal {
@@ -346,7 +347,7 @@ impl From<ApiError> for Refusal {
 impl From<SyncError> for Refusal {
     fn from(error: SyncError) -> Self {
         let kind = match &error {
-            SyncError::NoSource(_) | SyncError::Refused(_) => RefusalKind::Usage,
+            SyncError::NoSource(_) | SyncError::Refused(_) | SyncError::Changed => RefusalKind::Usage,
             SyncError::Store(_) => RefusalKind::Store,
             SyncError::Api(_) => RefusalKind::Unavailable,
             SyncError::Read { .. } => RefusalKind::NoInput,

@@ -89,9 +89,7 @@ impl Desk {
                         let (id, name) = (Some(found.id.clone()), found.name.clone());
                         Some(GroupRecord { group, id, name, made_by_us: false, paused: None })
                     }
-                    None if create => {
-                        Some(GroupRecord { group, id: None, name, made_by_us: true, paused: None })
-                    }
+                    None if create => Some(GroupRecord { group, id: None, name, made_by_us: true, paused: None }),
                     None => None,
                 }
             })

@@ -1,8 +1,9 @@
 //! Where an export ends up in the inbox, and its receipt beside it.
 
-use crate::intake::receipt;
-use crate::intake::spool::{Place, Spool};
-use crate::report::{Batch, Run, RunState};
+use crate::config::Source;
+use crate::intake::receipt::{self, Subject, problems_csv};
+use crate::intake::spool::{Beside, Place, Spool};
+use crate::report::{Run, RunState};
 use crate::roster::ids::RunId;
 use crate::store::{RunFilter, RunRecord};
 
@@ -12,8 +13,6 @@ use super::{Desk, Job, SyncError, claimed_as};
 pub(super) const CLAIMED: &str = ".rosterd";
 /// A crash can leave only the last few runs with their file among the claimed.
 const UNFILED_RUNS: usize = 200;
-/// Characters of the hash in a filed name: enough to tell two files of one second apart.
-const SHA_CHARS: usize = 8;
 
 /// The folder for a run's export.
 pub(super) fn place(state: RunState) -> Place {
@@ -60,25 +59,31 @@ impl Desk {
         }
     }
 
+    /// A writer that still had the file open when it was claimed may have gone on writing: then nothing of it counts.
+    pub(super) async fn give_back_changed(&self, source: &Source, job: &Job) -> Result<(), SyncError> {
+        let (inbox, file) = (source.inbox.clone(), job.file.clone());
+        let is_intact = blocking(move || {
+            let spool = Spool::at(&inbox);
+            let is_intact = spool.is_intact(&file)?;
+            if !is_intact {
+                spool.give_back(&file)?;
+            }
+            Ok(is_intact)
+        });
+        if is_intact.await? { Ok(()) } else { Err(SyncError::Changed) }
+    }
+
     /// Moves the export to its place, records where, and writes the receipt.
-    pub(super) async fn file_away(&self, job: &Job, mut record: RunRecord, place: Place) -> Result<Run, SyncError> {
+    pub(super) async fn file_away(&self, job: &Job, record: RunRecord, place: Place) -> Result<Run, SyncError> {
         let inbox = self.source(&job.source)?.inbox.clone();
         let sha = record.run.file.as_ref().map(|file| file.sha256.clone()).unwrap_or_default();
-        let sha = sha.get(..SHA_CHARS).unwrap_or("00000000").to_owned();
-        let (file, received) = (job.file.clone(), record.run.received_at);
-        let filed = blocking(move || Spool::open(&inbox)?.file_away(&file, place, &sha, received)).await?;
+        let file = job.file.clone();
+        let filed = blocking(move || Spool::at(&inbox).file_away(&file, place, &sha)).await?;
         let id = record.run.run.clone();
         // Only this field: delivery may have changed the run in the meantime.
-        let record = self
-            .store
-            .call(move |store| {
-                record = store.run(&id)?.unwrap_or(record);
-                record.filed_as = Some(filed);
-                store.put_run(&record)?;
-                Ok(record)
-            })
-            .await?;
-        let run = record.run.clone();
+        let updated =
+            self.store.call(move |store| store.update_run(&id, |record| record.filed_as = Some(filed))).await?;
+        let run = updated.map_or(record.run, |record| record.run);
         self.rewrite_receipt(&run.run).await;
         Ok(run)
     }
@@ -94,26 +99,23 @@ impl Desk {
             .await?;
         let Some((record, batches)) = found else { return Ok(()) };
         let Some(filed) = record.filed_as.clone().filter(|path| !path.starts_with(CLAIMED)) else { return Ok(()) };
-        let inbox = self.source(&record.run.source)?.inbox.clone();
-        let problems = record.plan.as_ref().map(|plan| plan.problems.as_slice()).unwrap_or_default();
-        let csv = (!problems.is_empty()).then(|| receipt::problems_csv(problems));
-        let text = receipt_text(&record, &batches);
+        let source = self.source(&record.run.source)?;
+        let (inbox, zone) = (source.inbox.clone(), source.timezone);
         blocking(move || {
-            let spool = Spool::open(&inbox)?;
-            if let Some(csv) = csv {
-                spool.problems_csv(&filed, &csv)?;
+            let spool = Spool::at(&inbox);
+            let problems = record.plan.as_ref().map(|plan| plan.problems.as_slice()).unwrap_or_default();
+            if !problems.is_empty() {
+                spool.write_beside(&filed, Beside::Problems, &problems_csv(problems))?;
             }
-            spool.receipt(&filed, &text)
+            let name = record.run.file.as_ref().map(|file| file.name.as_str()).unwrap_or_default();
+            let text = receipt::render(Subject { name, zone }, &record.run, record.plan.as_ref(), &batches);
+            spool.write_beside(&filed, Beside::Receipt, text.as_bytes()).map(drop)
         })
         .await
     }
 }
 
-fn receipt_text(record: &RunRecord, batches: &[Batch]) -> String {
-    receipt::render(&record.run, record.plan.as_ref(), batches)
-}
-
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, crate::intake::spool::SpoolError> + Send + 'static,
 ) -> Result<T, SyncError> {
     match tokio::task::spawn_blocking(work).await {

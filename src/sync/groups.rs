@@ -40,10 +40,8 @@ impl Desk {
     /// One group, read afresh.
     pub(super) async fn group(&self, group: &str) -> Result<Answer, Refusal> {
         let (record, found) = self.find(group).await?;
-        let status = self
-            .store
-            .call(move |store| status(store, found.as_ref(), record.as_ref(), Some(found.is_some())))
-            .await?;
+        let status =
+            self.store.call(move |store| status(store, found.as_ref(), record.as_ref(), Some(found.is_some()))).await?;
         Ok(Answer::Groups(vec![status]))
     }
 
@@ -53,8 +51,7 @@ impl Desk {
             return Err(Refusal::usage(format!("the API has a group {group} already")));
         }
         // The intent first: should the answer be lost, the group is known to be ours when it is found.
-        let intent =
-            GroupRecord { group: group.clone(), id: None, name: name.clone(), made_by_us: true, paused: None };
+        let intent = GroupRecord { group: group.clone(), id: None, name: name.clone(), made_by_us: true, paused: None };
         let record = intent.clone();
         self.store.call(move |store| store.put_group(&record)).await?;
         let made = self.api.create_group(&group, &name).await?;

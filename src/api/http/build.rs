@@ -51,7 +51,7 @@ pub(super) fn bearer(key: &SecretString) -> Option<HeaderValue> {
 
 /// Makes the client: time limits, no redirects (the key goes to one host only), no repeats.
 pub(super) fn client(config: &config::Api, base: &Url) -> Result<Client, BuildError> {
-    if config.key.as_ref().and_then(bearer).is_none() {
+    if config.key.as_ref().is_some_and(|key| bearer(key).is_none()) {
         return Err(BuildError::Key);
     }
     if rustls::crypto::ring::default_provider().install_default().is_err() {

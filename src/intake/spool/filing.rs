@@ -182,7 +182,7 @@ impl Spool {
     }
 
     /// A new file in `.rosterd/`, on the file system of the place that it is meant for.
-    fn scratch(&self, work: &OwnedFd) -> Result<(String, std::fs::File), SpoolError> {
+    pub(super) fn scratch(&self, work: &OwnedFd) -> Result<(String, std::fs::File), SpoolError> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut left = MAX_COPIES;
         loop {

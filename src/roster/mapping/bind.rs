@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Rules, group_header};
 use crate::config::{IdColumns, NameColumns};
-use crate::export::reader::Header;
+use crate::export::Header;
 use crate::roster::member::Field;
 
 /// The columns of one file, found.

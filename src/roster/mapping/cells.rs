@@ -1,7 +1,7 @@
 //! One row's cells, with the source's placeholders read as empty.
 
 use super::bind::Column;
-use crate::export::reader::Row;
+use crate::export::Row;
 use crate::roster::normalise;
 
 /// Cells that stand for nothing: `N/A`, `-`, `null`.

@@ -12,8 +12,8 @@ use super::identity;
 use super::people::{Claim, Draft, Settler};
 use super::record::Reader;
 use super::words::{GroupWord, PlanWord, Words};
+use crate::export::Row;
 use crate::export::problem::Code;
-use crate::export::reader::Row;
 use crate::roster::ids::ReferenceId;
 use crate::roster::{Reading, Uncovered};
 
