@@ -11,8 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::config::{
-    Columns, CoverageEnds, Eligibility, Format, GroupFrom, Grouping, Guards, IdColumns, NameColumns, PlanRule,
-    Unmapped,
+    Columns, CoverageEnds, Eligibility, Format, GroupFrom, Grouping, Guards, IdColumns, NameColumns, PlanRule, Unmapped,
 };
 use crate::roster::ids::{GroupRef, SourceName};
 
