@@ -38,8 +38,14 @@ pub struct Subject<'a> {
     pub zone: Tz,
 }
 
-/// Writes the receipt of one export as it stands now.
-pub fn render(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String {
+/// Writes the receipt of one export as it stands now, with its name from the run and times in UTC.
+pub fn render(run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String {
+    let name = run.file.as_ref().map_or("(no file)", |file| file.name.as_str());
+    render_for(Subject { name, zone: Tz::UTC }, run, plan, batches)
+}
+
+/// Writes the receipt of one export as it stands now, with times as its reader tells them.
+pub fn render_for(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String {
     let mut page = Page::default();
     headline(&mut page, run, plan);
     facts(&mut page, subject, run);

@@ -14,7 +14,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use thiserror::Error;
@@ -32,8 +32,11 @@ use folders::Access;
 /// The folder of files under way. It is also where receipts are written before they are renamed into place.
 const WORK: &str = ".rosterd";
 
-/// Half-written receipts in [`WORK`]; what a crash leaves of them is removed when the spool is opened.
+/// Half-written receipts in [`WORK`]; what a crash leaves of them is removed by [`Spool::sweep`].
 const SCRATCH_PREFIX: &str = ".tmp-";
+
+/// A receipt is written in a moment; one that is an hour old is nobody's any more.
+const SCRATCH_AGE: TimeDelta = TimeDelta::hours(1);
 
 /// Names that are tried before giving up. A folder holds that many files of one name and one second only by mistake.
 const MAX_COPIES: u32 = 10_000;
@@ -123,7 +126,6 @@ impl Spool {
                 return Err(SpoolError::OtherFilesystem(spool.inbox.join(name)));
             }
         }
-        spool.sweep(&folder)?;
         Ok(spool)
     }
 
@@ -276,11 +278,16 @@ impl Spool {
         self.put_back((&work, claimed.key()), (&inbox, &OsString::from(&claimed.name)))
     }
 
-    /// Removes what a crash left of receipts that were being written.
-    fn sweep(&self, inbox: &OwnedFd) -> Result<(), SpoolError> {
-        let work = self.open_below(inbox, WORK)?;
+    /// Removes what a crash left of receipts that were being written. Younger ones are somebody's work: the daemon
+    /// writes receipts while a command looks at the same folders.
+    pub fn sweep(&self, now: DateTime<Utc>) -> Result<(), SpoolError> {
+        let work = self.open_below(&self.open_inbox()?, WORK)?;
         for found in folders::list(&work).map_err(|e| self.io("list", WORK, e))? {
-            if found.name.as_encoded_bytes().starts_with(SCRATCH_PREFIX.as_bytes()) {
+            let is_stale = match found.thing {
+                Thing::File(sighting) => SCRATCH_AGE <= now - sighting.modified,
+                Thing::Folder | Thing::Link | Thing::Special => false,
+            };
+            if is_stale && found.name.as_encoded_bytes().starts_with(SCRATCH_PREFIX.as_bytes()) {
                 rustix::fs::unlinkat(&work, &found.name, AtFlags::empty())
                     .map_err(|e| self.io("remove", &found.name.to_string_lossy(), e))?;
             }

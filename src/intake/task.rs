@@ -197,8 +197,8 @@ impl Task {
     }
 
     async fn send_leftovers(&mut self, spool: &Spool) -> Result<(), Ended> {
-        let folder = spool.clone();
-        match off_the_runtime(move || folder.claimed()).await {
+        let (folder, now) = (spool.clone(), self.intake.clock.now());
+        match off_the_runtime(move || folder.sweep(now).and_then(|()| folder.claimed())).await {
             Ok(claimed) => {
                 for claimed in claimed {
                     info!(source = %self.intake.source.name, file = claimed.name, "a file that was under way goes on");

@@ -123,7 +123,7 @@ fn some_problems() -> Vec<ProblemReport> {
 }
 
 fn receipt(run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String {
-    let text = render(Subject { name: "hris.csv", zone: ZONE }, run, plan, batches);
+    let text = render_for(Subject { name: "hris.csv", zone: ZONE }, run, plan, batches);
     for line in text.lines() {
         assert!(line.chars().count() <= 78, "too wide: {line}");
         assert_eq!(line, line.trim_end());
@@ -205,7 +205,7 @@ fn a_long_list_of_problems_is_cut_and_the_rest_is_counted() {
 #[test]
 fn a_long_name_and_odd_characters_do_not_break_the_page() {
     let name = format!("{}\u{1b}[31m\n.csv", "n".repeat(200));
-    let text = render(Subject { name: &name, zone: Tz::UTC }, &run(RunState::Received), None, &[]);
+    let text = render_for(Subject { name: &name, zone: Tz::UTC }, &run(RunState::Received), None, &[]);
     assert!(text.lines().all(|line| line.chars().count() <= 78));
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     assert!(text.contains("5 October 2026, 10:00 UTC\n"));
@@ -237,4 +237,11 @@ fn cells_that_a_spreadsheet_would_run_are_defused() {
         let wanted = format!("'{formula}");
         assert_eq!((&row[1], &row[2]), (wanted.as_str(), wanted.as_str()));
     }
+}
+
+#[test]
+fn without_a_subject_the_name_is_that_of_the_run_and_times_are_utc() {
+    let run = run(RunState::Received);
+    let wanted = render_for(Subject { name: "hris.csv", zone: Tz::UTC }, &run, None, &[]);
+    assert_eq!(render(&run, None, &[]), wanted);
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
+use chrono::{DateTime, Utc};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -89,15 +90,21 @@ fn relative(place: Place, month: Option<&str>, name: &str) -> String {
 }
 
 impl Spool {
-    /// Files a claimed export away and returns its path relative to the inbox. Only the claim's own time counts, so the
-    /// same call after a crash finds what the first one did. Never overwrites: a name that is taken gets a number.
-    /// `sha256` may be empty for a file that could not be read.
-    pub fn file_away(&self, claimed: &Claimed, place: Place, sha256: &str) -> Result<String, SpoolError> {
+    /// Files a claimed export away and returns its path relative to the inbox. `at` names it: the time of the claim, or
+    /// of its run, the same after a restart, so that the same call after a crash finds what the first one did. Never
+    /// overwrites: a name that is taken gets a number. `sha256` may be empty for a file that could not be read.
+    pub fn file_away(
+        &self,
+        claimed: &Claimed,
+        place: Place,
+        sha256: &str,
+        at: DateTime<Utc>,
+    ) -> Result<String, SpoolError> {
         let inbox = self.open_inbox()?;
         let work = self.open_below(&inbox, WORK)?;
-        let month = (place == Place::Processed).then(|| names::month(claimed.claimed_at));
+        let month = (place == Place::Processed).then(|| names::month(at));
         let folder = self.open_place(&inbox, place, month.as_deref())?;
-        let name = |copy| names::filed_name(claimed.claimed_at, sha256, copy, &claimed.name);
+        let name = |copy| names::filed_name(at, sha256, copy, &claimed.name);
         let filed = match self.move_to((&work, claimed.key()), &folder, name) {
             Err(SpoolError::Gone) => return Err(SpoolError::Lost(claimed.path.clone())),
             other => other?,
@@ -147,6 +154,16 @@ impl Spool {
         let moved = self.rename_free((from, &OsString::from(old)), to, name)?;
         folders::sync(to).and_then(|()| folders::sync(from)).map_err(|e| self.io("sync", &moved, e))?;
         Ok(moved)
+    }
+
+    /// Writes or rewrites the receipt of a filed export.
+    pub fn receipt(&self, filed_as: &str, text: &str) -> Result<(), SpoolError> {
+        self.write_beside(filed_as, Beside::Receipt, text.as_bytes()).map(drop)
+    }
+
+    /// Writes or rewrites the table of problems of a filed export.
+    pub fn problems_csv(&self, filed_as: &str, table: &[u8]) -> Result<(), SpoolError> {
+        self.write_beside(filed_as, Beside::Problems, table).map(drop)
     }
 
     /// Writes a receipt or a table of problems beside a filed export; an earlier one is replaced in one step. Returns

@@ -112,11 +112,9 @@ fn after_a_crash_claimed_files_are_found_in_the_order_of_their_claims() {
         fs::write(folder.path().join(name), name).unwrap();
         spool.claim(&ready(&spool)[0], at(&format!("2026-10-05T06:00:0{second}Z"))).unwrap();
     }
-    fs::write(folder.path().join(".rosterd/.tmp-0123"), "half a receipt").unwrap();
     let spool = Spool::open(folder.path()).unwrap();
     let names: Vec<_> = spool.claimed().unwrap().into_iter().map(|claimed| claimed.name).collect();
     assert_eq!(names, ["a.csv", "b.csv"]);
-    assert!(!folder.path().join(".rosterd/.tmp-0123").exists());
 }
 
 #[test]
@@ -142,7 +140,7 @@ fn each_place_has_its_path() {
     ];
     for (place, path) in cases {
         let claimed = drop_and_claim(&spool, "a.csv", "x");
-        assert_eq!(spool.file_away(&claimed, place, SHA).unwrap(), path);
+        assert_eq!(spool.file_away(&claimed, place, SHA, morning()).unwrap(), path);
         assert_eq!(content(&spool, path), "x");
     }
 }
@@ -152,8 +150,8 @@ fn the_same_name_twice_never_overwrites() {
     let (_folder, spool) = inbox();
     let first = drop_and_claim(&spool, "a.csv", "first");
     let second = drop_and_claim(&spool, "a.csv", "second");
-    let first = spool.file_away(&first, Place::Held, SHA).unwrap();
-    let second = spool.file_away(&second, Place::Held, SHA).unwrap();
+    let first = spool.file_away(&first, Place::Held, SHA, morning()).unwrap();
+    let second = spool.file_away(&second, Place::Held, SHA, morning()).unwrap();
     assert_eq!(second, "held/20261005T060000Z_1a2b3c4d-2_a.csv");
     assert_eq!((content(&spool, &first).as_str(), content(&spool, &second).as_str()), ("first", "second"));
 }
@@ -162,9 +160,9 @@ fn the_same_name_twice_never_overwrites() {
 fn filing_away_after_a_crash_between_rename_and_receipt_finds_what_was_done() {
     let (folder, spool) = inbox();
     let claimed = drop_and_claim(&spool, "a.csv", "x");
-    let filed = spool.file_away(&claimed, Place::Processed, SHA).unwrap();
+    let filed = spool.file_away(&claimed, Place::Processed, SHA, morning()).unwrap();
     let spool = Spool::open(folder.path()).unwrap();
-    assert_eq!(spool.file_away(&claimed, Place::Processed, SHA).unwrap(), filed);
+    assert_eq!(spool.file_away(&claimed, Place::Processed, SHA, morning()).unwrap(), filed);
     let receipt = spool.write_beside(&filed, Beside::Receipt, b"done").unwrap();
     assert_eq!(content(&spool, &receipt), "done");
     assert_eq!(fs::read_dir(folder.path().join("processed/2026-10")).unwrap().count(), 2);
@@ -175,14 +173,14 @@ fn a_claimed_file_that_a_person_took_is_lost_not_filed() {
     let (_folder, spool) = inbox();
     let claimed = drop_and_claim(&spool, "a.csv", "x");
     fs::remove_file(&claimed.path).unwrap();
-    assert!(matches!(spool.file_away(&claimed, Place::Held, SHA), Err(SpoolError::Lost(_))));
+    assert!(matches!(spool.file_away(&claimed, Place::Held, SHA, morning()), Err(SpoolError::Lost(_))));
     assert!(matches!(spool.read(&claimed), Err(SpoolError::Lost(_))));
 }
 
 #[test]
 fn a_held_file_moves_on_with_its_receipt_and_problems() {
     let (folder, spool) = inbox();
-    let filed = spool.file_away(&drop_and_claim(&spool, "a.csv", "x"), Place::Held, SHA).unwrap();
+    let filed = spool.file_away(&drop_and_claim(&spool, "a.csv", "x"), Place::Held, SHA, morning()).unwrap();
     spool.write_beside(&filed, Beside::Receipt, b"held").unwrap();
     spool.write_beside(&filed, Beside::Problems, b"line").unwrap();
     let moved = spool.refile(&filed, Place::Processed).unwrap();
@@ -197,7 +195,7 @@ fn a_held_file_moves_on_with_its_receipt_and_problems() {
 #[test]
 fn a_receipt_is_replaced_in_one_step_and_leaves_nothing_behind() {
     let (folder, spool) = inbox();
-    let filed = spool.file_away(&drop_and_claim(&spool, "a.csv", "x"), Place::Held, SHA).unwrap();
+    let filed = spool.file_away(&drop_and_claim(&spool, "a.csv", "x"), Place::Held, SHA, morning()).unwrap();
     spool.write_beside(&filed, Beside::Receipt, b"first").unwrap();
     let receipt = spool.write_beside(&filed, Beside::Receipt, b"second").unwrap();
     assert_eq!(receipt, format!("{filed}.receipt.txt"));
@@ -212,7 +210,7 @@ fn whoever_can_read_the_export_can_read_its_receipt() {
         fs::write(folder.path().join("a.csv"), "x").unwrap();
         fs::set_permissions(folder.path().join("a.csv"), fs::Permissions::from_mode(export)).unwrap();
         let claimed = spool.claim(&ready(&spool)[0], morning()).unwrap();
-        let filed = spool.file_away(&claimed, Place::Held, SHA).unwrap();
+        let filed = spool.file_away(&claimed, Place::Held, SHA, morning()).unwrap();
         let path = folder.path().join(spool.write_beside(&filed, Beside::Receipt, b"r").unwrap());
         let (of_receipt, of_export) = (fs::metadata(path).unwrap(), fs::metadata(folder.path().join(filed)).unwrap());
         assert_eq!(of_receipt.mode() & 0o777, receipt);
@@ -227,7 +225,7 @@ fn new_folders_can_be_looked_into_like_the_inbox_and_changed_by_the_service_only
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(inbox)).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let filed = spool.file_away(&drop_and_claim(&spool, "a.csv", "x"), Place::Processed, SHA).unwrap();
+        let filed = spool.file_away(&drop_and_claim(&spool, "a.csv", "x"), Place::Processed, SHA, morning()).unwrap();
         let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().mode() & 0o7777;
         assert_eq!(mode("held"), place);
         assert_eq!(mode(filed.rsplit_once('/').unwrap().0), place);
@@ -242,7 +240,7 @@ fn a_link_in_the_place_of_a_folder_is_refused() {
     let claimed = drop_and_claim(&spool, "a.csv", "x");
     fs::remove_dir(folder.path().join("held")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("held")).unwrap();
-    assert!(matches!(spool.file_away(&claimed, Place::Held, SHA), Err(SpoolError::NotAFolder(_))));
+    assert!(matches!(spool.file_away(&claimed, Place::Held, SHA, morning()), Err(SpoolError::NotAFolder(_))));
     assert!(matches!(Spool::open(folder.path()), Err(SpoolError::NotAFolder(_))));
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
@@ -270,11 +268,11 @@ fn an_inbox_that_is_missing_is_not_made() {
 fn names_that_play_tricks_are_filed_under_harmless_ones() {
     let (_folder, spool) = inbox();
     let claimed = drop_and_claim(&spool, "a\nb\u{1b}[2J.csv", "x");
-    let filed = spool.file_away(&claimed, Place::Held, SHA).unwrap();
+    let filed = spool.file_away(&claimed, Place::Held, SHA, morning()).unwrap();
     assert_eq!(filed, "held/20261005T060000Z_1a2b3c4d_a_b_[2J.csv");
     let long = format!("{}.csv", "n".repeat(251));
     let claimed = drop_and_claim(&spool, &long, "y");
-    let filed = spool.file_away(&claimed, Place::Held, SHA).unwrap();
+    let filed = spool.file_away(&claimed, Place::Held, SHA, morning()).unwrap();
     assert!(filed.ends_with("nnn.csv"));
     spool.write_beside(&filed, Beside::Problems, b"x").unwrap();
 }
@@ -292,4 +290,19 @@ fn a_folder_on_another_file_system_is_named() {
     let (from, to) = (folders::open(folder.path()).unwrap(), folders::open(shm.path()).unwrap());
     assert_eq!(folders::rename_new((&from, "a".as_ref()), (&to, "a")), Err(Errno::XDEV));
     assert!(folder.path().join("a").exists());
+}
+
+#[test]
+fn only_receipts_that_nobody_writes_any_more_are_swept_away() {
+    let (folder, spool) = inbox();
+    let claimed = drop_and_claim(&spool, "a.csv", "x");
+    for (name, time) in [(".tmp-old", "2026-10-05T05:00:00Z"), (".tmp-new", "2026-10-05T05:30:00Z")] {
+        let file = File::create(folder.path().join(".rosterd").join(name)).unwrap();
+        file.set_modified(at(time).into()).unwrap();
+    }
+    spool.sweep(morning()).unwrap();
+    assert!(!folder.path().join(".rosterd/.tmp-old").exists());
+    assert!(folder.path().join(".rosterd/.tmp-new").exists());
+    assert_eq!(spool.claimed().unwrap().len(), 1, "a receipt under way is no export");
+    assert!(claimed.path.exists());
 }
