@@ -2,7 +2,7 @@
 
 use crate::config::Source;
 use crate::intake::receipt::{self, Subject, problems_csv};
-use crate::intake::spool::{Beside, Place, Spool};
+use crate::intake::spool::{Place, Spool};
 use crate::report::{Run, RunState};
 use crate::roster::ids::RunId;
 use crate::store::{RunFilter, RunRecord};
@@ -77,8 +77,8 @@ impl Desk {
     pub(super) async fn file_away(&self, job: &Job, record: RunRecord, place: Place) -> Result<Run, SyncError> {
         let inbox = self.source(&job.source)?.inbox.clone();
         let sha = record.run.file.as_ref().map(|file| file.sha256.clone()).unwrap_or_default();
-        let file = job.file.clone();
-        let filed = blocking(move || Spool::at(&inbox).file_away(&file, place, &sha)).await?;
+        let (file, received) = (job.file.clone(), record.run.received_at);
+        let filed = blocking(move || Spool::at(&inbox).file_away(&file, place, &sha, received)).await?;
         let id = record.run.run.clone();
         // Only this field: delivery may have changed the run in the meantime.
         let updated =
@@ -105,11 +105,11 @@ impl Desk {
             let spool = Spool::at(&inbox);
             let problems = record.plan.as_ref().map(|plan| plan.problems.as_slice()).unwrap_or_default();
             if !problems.is_empty() {
-                spool.write_beside(&filed, Beside::Problems, &problems_csv(problems))?;
+                spool.problems_csv(&filed, &problems_csv(problems))?;
             }
             let name = record.run.file.as_ref().map(|file| file.name.as_str()).unwrap_or_default();
-            let text = receipt::render(Subject { name, zone }, &record.run, record.plan.as_ref(), &batches);
-            spool.write_beside(&filed, Beside::Receipt, text.as_bytes()).map(drop)
+            let text = receipt::render_for(Subject { name, zone }, &record.run, record.plan.as_ref(), &batches);
+            spool.receipt(&filed, &text)
         })
         .await
     }
