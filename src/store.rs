@@ -77,6 +77,12 @@ impl Store {
         self.inner.durable
     }
 
+    /// Lets so many more writes through and refuses every later one, so that a test can stop dead after each of them.
+    #[doc(hidden)]
+    pub fn stop_after(&self, writes: u64) {
+        self.inner.trees.stop_after(writes);
+    }
+
     /// Makes the ids of new runs and batches.
     pub fn ids(&self) -> &Ids {
         &self.inner.ids

@@ -200,7 +200,7 @@ impl Desk {
             return self.conclude(&job, run, RunState::Duplicate, None).await;
         }
         let examined = match examine::read(&job.file.path, survey, &source, self.today(&source, job.as_of)).await {
-            Ok(examined) => examined,
+            Ok(examined) => Examined { name: job.file.name.clone(), ..examined },
             Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
         };
@@ -397,12 +397,11 @@ impl Desk {
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
-        let mut examined = match examine::read(path, survey, &source, self.today(&source, as_of)).await {
-            Ok(examined) => examined,
+        let examined = match examine::read(path, survey, &source, self.today(&source, as_of)).await {
+            Ok(examined) => Examined { name: name.to_owned(), ..examined },
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
-        name.clone_into(&mut examined.name);
         let run = self.store.ids().run(self.clock.now());
         let planned = self.plan(&source, &run, examined, None, None).await?;
         Ok(Ok((planned.report, planned.counts)))

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionResult, Transactional};
@@ -92,6 +93,8 @@ pub(super) struct Trees {
     writer: Mutex<()>,
     /// Held for writing while a transaction is applied, so that a reader of pieces never sees half of one.
     applying: RwLock<()>,
+    /// Commits until the disk is said to be gone, for tests that stop after each of them.
+    commits_left: AtomicU64,
 }
 
 impl fmt::Debug for Trees {
@@ -123,7 +126,13 @@ impl Trees {
                 .flush_every_ms(Some(500));
             let db = config.open()?;
             let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
-            Ok(Self { db, shelves, writer: Mutex::new(()), applying: RwLock::new(()) })
+            Ok(Self {
+                db,
+                shelves,
+                writer: Mutex::new(()),
+                applying: RwLock::new(()),
+                commits_left: AtomicU64::new(u64::MAX),
+            })
         })
     }
 
@@ -208,6 +217,11 @@ impl Trees {
         })
     }
 
+    /// Lets so many more commits through.
+    pub(super) fn stop_after(&self, commits: u64) {
+        self.commits_left.store(commits, Ordering::Relaxed);
+    }
+
     /// Bytes of the database on disk.
     pub(super) fn size(&self) -> Result<u64, StoreError> {
         guarded(|| Ok(self.db.size_on_disk()?))
@@ -217,6 +231,10 @@ impl Trees {
 impl Writing<'_> {
     /// Applies a draft and returns when it is on disk.
     pub(super) fn commit(&self, draft: &Draft) -> Result<(), StoreError> {
+        if self.trees.commits_left.load(Ordering::Relaxed) == 0 {
+            return Err(StoreError::Io { detail: "a test stopped the store".to_owned() });
+        }
+        self.trees.commits_left.fetch_sub(1, Ordering::Relaxed);
         self.stage(draft)?;
         guarded(|| self.trees.db.flush().map(|_| ()).map_err(StoreError::from))
     }

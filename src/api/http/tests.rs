@@ -24,6 +24,7 @@ fn now() -> DateTime<Utc> {
 
 fn settings(base_url: &str) -> config::Api {
     config::Api {
+        key_origin: None,
         base_url: base_url.to_owned(),
         key: Some(KEY.into()),
         connect_timeout: PATIENT,

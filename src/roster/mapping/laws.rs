@@ -9,7 +9,7 @@ use super::tests::{HEADER, member, read, row, source, today};
 use super::*;
 use crate::config::{CoverageEnds, Unmapped};
 use crate::export::problem::{Code, Severity};
-use crate::export::reader::Row;
+use crate::export::Row;
 use crate::roster::member::Field;
 use crate::roster::{Person, Reading, Standing, fingerprint};
 
