@@ -1,5 +1,27 @@
-//! One file's rows and problems, each with its line. Pure over `io::Read`: no file names, no clock.
+//! One export becomes rows, each with the line on which it begins.
+//!
+//! In come bytes through [`std::io::Read`], twice: [`survey()`] looks at all of them once (identity, encoding, whether they
+//! are text at all), [`open`] finds delimiter and header and hands out one row at a time. Out go a [`Header`], [`Row`]s and
+//! findings, or [`Broken`](problem::Broken): the whole file cannot be trusted. Memory does not grow with the file.
+//!
+//! What this room never does: touch files, log, guess away a byte it cannot read, quote a cell in a message, or judge what
+//! a cell means. That is the roster's part.
 
-pub mod dialect;
 pub mod problem;
-pub mod reader;
+
+mod dialect;
+mod header;
+mod reader;
+mod records;
+mod row;
+mod shape;
+mod survey;
+mod tally;
+
+#[cfg(test)]
+mod tests;
+
+pub use header::{Header, Wanted};
+pub use reader::{Reader, open};
+pub use row::Row;
+pub use survey::{Survey, survey};

@@ -4,12 +4,89 @@
 //! [`Store::call`].
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::report::{Batch, PlanReport, Run};
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, ConfirmedRoster, Entry};
+
+mod batches;
+mod changes;
+mod compact;
+mod envelope;
+mod error;
+pub mod filter;
+mod ids;
+mod keys;
+mod open;
+mod records;
+mod rosters;
+mod runs;
+mod sentinel;
+mod sources;
+mod trees;
+
+pub use error::StoreError;
+pub use ids::Ids;
+pub use runs::RunFilter;
+
+/// The open store. Clones share it; the database closes, and lets other processes in, when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+// The order matters: the database closes before the lock is let go.
+#[derive(Debug)]
+struct Inner {
+    trees: trees::Trees,
+    dir: PathBuf,
+    /// The store's random name, as in its sentinel.
+    name: String,
+    durable: bool,
+    ids: Ids,
+    _lock: File,
+}
+
+impl Store {
+    /// Runs blocking work on the store away from the async threads. A panic of `work` goes on in the caller.
+    ///
+    /// # Errors
+    /// Those of `work`; also when the runtime is shutting down.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(answer) => answer,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(StoreError::Io { detail: "rosterd is shutting down".to_owned() }),
+            },
+        }
+    }
+
+    /// Whether a power cut cannot take back what a write has returned for: whether [`filter`] was in force when the
+    /// store was opened.
+    pub fn durable(&self) -> bool {
+        self.inner.durable
+    }
+
+    /// Makes the ids of new runs and batches.
+    pub fn ids(&self) -> &Ids {
+        &self.inner.ids
+    }
+
+    /// Bytes of the database on disk; 0 where that cannot be read.
+    pub fn size(&self) -> u64 {
+        self.inner.trees.size().unwrap_or(0)
+    }
+}
 
 /// One batch with its payload: the complete roster that it submits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +123,13 @@ pub struct SourceState {
     pub absences: BTreeMap<ReferenceId, Absence>,
     /// Nominal time at which each schedule (`schedule`, `resync`, `expect_by`) last fired, so that a missed one fires once.
     pub fired: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl SourceState {
+    /// A source that never delivered.
+    pub fn new(source: SourceName) -> Self {
+        Self { source, last_accepted: None, absences: BTreeMap::new(), fired: BTreeMap::new() }
+    }
 }
 
 /// An export that was accepted.
@@ -116,3 +200,6 @@ pub struct RunRecord {
     /// Where its file lies now, relative to the inbox.
     pub filed_as: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

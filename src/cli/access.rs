@@ -1,0 +1,129 @@
+//! How a command reaches the state: through the running daemon, else by opening it itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::http::HttpApi;
+use crate::clock::Clock;
+use crate::config::{Config, KEY_PLACES, Mode};
+use crate::control::client::Client;
+use crate::control::server::Answerer;
+use crate::control::{Answer, ControlError, Progress, Question, Refusal};
+use crate::deliver::{Deliverer, Settings};
+use crate::store::{Store, StoreError};
+use crate::sync::Desk;
+use crate::sync::answers::user_name;
+
+use super::{Ending, Failure};
+
+/// Progress that is not shown yet; more is left out.
+const PROGRESS_CAPACITY: usize = 256;
+
+/// The bytes that follow a question.
+pub(super) type Body = Box<dyn AsyncRead + Unpin + Send>;
+
+/// Asks the daemon, or answers from the state itself when no daemon runs.
+///
+/// # Errors
+/// [`Failure`] when neither is possible, or the answer is a refusal.
+pub async fn ask(
+    config: &Arc<Config>,
+    question: Question,
+    body: Option<Body>,
+    mut progress: impl FnMut(Progress),
+) -> Result<Answer, Failure> {
+    let mut body = body.unwrap_or_else(|| Box::new(tokio::io::empty()));
+    match Client::connect(&config.control_socket).await {
+        Ok(client) => {
+            let asked = client.ask(&question, Some(&mut body), &mut progress).await;
+            Ok(asked.map_err(|error| Failure::new(Ending::Unavailable, error.to_string()))??)
+        }
+        Err(ControlError::NoDaemon { .. }) => answer_alone(config, question, body, progress).await,
+        Err(error) => Err(Failure::new(Ending::Unavailable, error.to_string())),
+    }
+}
+
+/// Whether a question leads to a request to the API.
+fn needs_key(question: &Question, mode: Mode) -> bool {
+    match question {
+        Question::Status | Question::History(_) | Question::Show { .. } | Question::Plan(_) | Question::Discard { .. } => {
+            false
+        }
+        Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } => mode == Mode::Apply,
+        Question::Groups | Question::Group { .. } | Question::CreateGroup { .. } | Question::UpdateGroup { .. } => true,
+    }
+}
+
+async fn answer_alone(
+    config: &Arc<Config>,
+    question: Question,
+    mut body: Body,
+    mut progress: impl FnMut(Progress),
+) -> Result<Answer, Failure> {
+    if config.api.key.is_none() && needs_key(&question, config.mode) {
+        return Err(Failure::new(Ending::Config, KEY_PLACES));
+    }
+    let clock = Clock::system();
+    let api = HttpApi::new(&config.api, clock.clone());
+    let api = Arc::new(api.map_err(|error| Failure::new(Ending::Config, error.to_string()))?);
+    let (store, temporary) = open(config, &question)?;
+    let config = temporary.as_ref().map_or_else(|| Arc::clone(config), |folder| with_state_in(config, folder.path()));
+    let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
+    let deliverer = Deliverer::new(store.clone(), api.clone(), clock.clone(), settings);
+    let desk = Desk::new(Arc::clone(&config), store, api, clock, Arc::clone(&deliverer));
+
+    let stop = CancellationToken::new();
+    let (sender, mut moved) = mpsc::channel(PROGRESS_CAPACITY);
+    let is_delivering = config.mode == Mode::Apply && delivers(&question);
+    let delivery = {
+        let stop = stop.clone();
+        async move { if is_delivering { deliverer.run(stop).await } else { Ok(()) } }
+    };
+    let actor = user_name(rustix::process::getuid().as_raw());
+    let answering = async {
+        let mut answering = desk.answer(question, actor, &mut body, sender);
+        let answer = loop {
+            tokio::select! {
+                biased;
+                Some(moved) = moved.recv() => progress(moved),
+                answer = &mut answering => break answer,
+            }
+        };
+        stop.cancel();
+        answer
+    };
+    let (delivered, answer) = tokio::join!(delivery, answering);
+    delivered.map_err(Refusal::from)?;
+    Ok(answer?)
+}
+
+/// Whether the answer waits for batches.
+fn delivers(question: &Question) -> bool {
+    matches!(question, Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. })
+}
+
+/// Opens the state. A plan before anything was ever synced needs no state, and must not make one.
+fn open(config: &Config, question: &Question) -> Result<(Store, Option<tempfile::TempDir>), Failure> {
+    let is_plan = matches!(question, Question::Plan(_));
+    let temporary = if is_plan && !config.state_dir.exists() { Some(tempfile::tempdir()?) } else { None };
+    let folder = temporary.as_ref().map_or(config.state_dir.as_path(), |folder| folder.path());
+    let store = Store::open(folder, &config.api.base_url).map_err(|error| store_failure(&error))?;
+    Ok((store, temporary))
+}
+
+fn with_state_in(config: &Config, folder: &Path) -> Arc<Config> {
+    Arc::new(Config { state_dir: folder.to_owned(), ..config.clone() })
+}
+
+/// What a store that cannot be opened means to the person who typed the command.
+pub(super) fn store_failure(error: &StoreError) -> Failure {
+    if error.is_in_use() {
+        let text = format!("{error}: a daemon has the state open, and its socket is not where the config says");
+        return Failure::new(Ending::Unavailable, text);
+    }
+    Failure::new(Ending::Store, error.to_string())
+}

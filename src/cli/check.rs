@@ -1,0 +1,209 @@
+//! `check`: config, key, folders, API, plans and schedules; with a file its rows.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::api::MemberSync;
+use crate::api::http::HttpApi;
+use crate::clock::Clock;
+use crate::config::{Config, KEY_PLACES, Source};
+use crate::control::Refusal;
+use crate::export::problem::Severity;
+use crate::intake::spool::Spool;
+use crate::report::SCHEMA;
+use crate::roster::ids::{PlanId, SourceName};
+use crate::roster::{Reading, Standing};
+use crate::sync::examine::{self, ExamineError};
+
+use super::{Context, Ending, Failure, render};
+
+/// How many coming times of a schedule are shown: enough to see a weekday that is off by one.
+const TIMES_SHOWN: usize = 3;
+/// Problems of a file that are shown; the rest is counted.
+const PROBLEMS_SHOWN: usize = 50;
+
+/// One thing that was looked at.
+struct Checked {
+    what: String,
+    trouble: Option<Ending>,
+    detail: String,
+}
+
+impl Checked {
+    fn good(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), trouble: None, detail: detail.into() }
+    }
+
+    fn bad(what: impl Into<String>, ending: Ending, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), trouble: Some(ending), detail: detail.into() }
+    }
+}
+
+/// `check [FILE]`.
+///
+/// # Errors
+/// [`Failure`] when the config itself is wrong, with every problem of it.
+pub async fn check(
+    context: &Context,
+    file: Option<&Path>,
+    source: Option<SourceName>,
+    offline: bool,
+) -> Result<Ending, Failure> {
+    let config = context.config()?;
+    if let Some(file) = file {
+        return check_file(context, &config, file, source.as_ref()).await;
+    }
+    let mut checks = vec![Checked::good("config", context.config.display().to_string())];
+    checks.push(match &config.api.key {
+        Some(_) => Checked::good("key", config.api.key_origin.clone().unwrap_or_default()),
+        None => Checked::bad("key", Ending::Config, KEY_PLACES),
+    });
+    checks.push(check_state(&config));
+    for source in &config.sources {
+        checks.extend(check_source(source));
+    }
+    if !offline {
+        checks.extend(check_api(&config).await);
+    }
+    say(context, &checks)?;
+    Ok(checks.iter().find_map(|checked| checked.trouble).unwrap_or(Ending::Done))
+}
+
+fn check_state(config: &Config) -> Checked {
+    let folder = &config.state_dir;
+    if folder.is_dir() {
+        Checked::good("state", folder.display().to_string())
+    } else if folder.parent().is_some_and(Path::is_dir) {
+        Checked::good("state", format!("{} will be made", folder.display()))
+    } else {
+        Checked::bad("state", Ending::Config, format!("{}: neither it nor its parent is there", folder.display()))
+    }
+}
+
+fn check_source(source: &Source) -> Vec<Checked> {
+    let what = format!("source {}", source.name);
+    let mut checks = vec![match Spool::open(&source.inbox) {
+        Ok(_) => Checked::good(&what, format!("inbox {}", source.inbox.display())),
+        Err(error) => Checked::bad(&what, Ending::Config, error.to_string()),
+    }];
+    if let Some(schedule) = &source.schedule {
+        let times = schedule.upcoming(Clock::system().now(), source.timezone, TIMES_SHOWN);
+        let times: Vec<String> =
+            times.iter().map(|at| at.with_timezone(&source.timezone).format("%a %Y-%m-%d %H:%M %Z").to_string()).collect();
+        checks.push(Checked::good(&what, format!("next scheduled: {}", times.join(", "))));
+    }
+    checks
+}
+
+async fn check_api(config: &Config) -> Vec<Checked> {
+    let what = "API";
+    let api = match HttpApi::new(&config.api, Clock::system()) {
+        Ok(api) => api,
+        Err(error) => return vec![Checked::bad(what, Ending::Config, error.to_string())],
+    };
+    let plans = match api.plans().await {
+        Ok(plans) => plans,
+        Err(error) => return vec![Checked::bad(what, Ending::Unavailable, format!("{}: {error}", config.api.base_url))],
+    };
+    let mut checks = vec![Checked::good(what, format!("{} answers, {} plans", config.api.base_url, plans.len()))];
+    let known: BTreeSet<&PlanId> = plans.iter().map(|plan| &plan.id).collect();
+    for source in &config.sources {
+        let rule = &source.plan;
+        let used: BTreeSet<&PlanId> = rule.default.iter().chain(rule.map.values().flatten()).collect();
+        for plan in used.difference(&known) {
+            let what = format!("source {}", source.name);
+            let text = format!("the API has no plan {plan}: everybody with it would fail");
+            checks.push(Checked::bad(what, Ending::Config, text));
+        }
+    }
+    checks
+}
+
+fn say(context: &Context, checks: &[Checked]) -> std::io::Result<()> {
+    if context.screen.is_json() {
+        let checks: Vec<_> = checks
+            .iter()
+            .map(|checked| json!({"check": checked.what, "ok": checked.trouble.is_none(), "detail": checked.detail}))
+            .collect();
+        return render::print(&format!("{}\n", json!({"schema": SCHEMA, "checks": checks})));
+    }
+    let width = checks.iter().map(|checked| checked.what.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for checked in checks {
+        let mark = if checked.trouble.is_none() { "ok  " } else { "FAIL" };
+        // Writing to a String cannot fail.
+        writeln!(text, "{mark}  {:width$}  {}", checked.what, checked.detail).unwrap_or_default();
+    }
+    render::print(&text)
+}
+
+async fn check_file(
+    context: &Context,
+    config: &Config,
+    file: &Path,
+    source: Option<&SourceName>,
+) -> Result<Ending, Failure> {
+    let source = match (source, config.sources.as_slice()) {
+        (Some(name), sources) => sources.iter().find(|source| source.name == *name),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    let source = source.ok_or_else(|| Failure::new(Ending::Usage, "say which source it is, with --source"))?;
+    let today = Clock::system().now().with_timezone(&source.timezone).date_naive();
+    let examined = match examine::survey(file, source).await {
+        Ok(survey) => examine::read(file, survey, source, today).await,
+        Err(error) => Err(error),
+    };
+    match examined {
+        Ok(examined) => {
+            say_reading(context, &examined.reading)?;
+            Ok(Ending::Done)
+        }
+        Err(ExamineError::Broken(broken)) => {
+            let refusal = Refusal { kind: crate::control::RefusalKind::Rejected, message: format!("rejected: {}", broken.message) };
+            Err(refusal.into())
+        }
+        Err(ExamineError::Read(error)) => {
+            Err(Failure::new(Ending::NoInput, format!("cannot read {}: {error}", file.display())))
+        }
+    }
+}
+
+fn say_reading(context: &Context, reading: &Reading) -> std::io::Result<()> {
+    let covered = reading.people.iter().filter(|person| matches!(person.standing, Standing::Covered(_))).count();
+    if context.screen.is_json() {
+        let object = json!({
+            "schema": SCHEMA, "rows": reading.rows, "invalid_rows": reading.invalid_rows, "people": reading.people.len(),
+            "covered": covered, "groups": reading.groups.keys().collect::<Vec<_>>(), "problems": reading.problems,
+        });
+        return render::print(&format!("{object}\n"));
+    }
+    let mut text = format!(
+        "{} rows, {} people, {covered} of them covered, {} groups; {} rows cannot be used\n",
+        reading.rows,
+        reading.people.len(),
+        reading.groups.len(),
+        reading.invalid_rows
+    );
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        reading.problems.iter().partition(|problem| problem.code.severity() == Severity::Error);
+    for (title, problems) in [("Cannot be used:", errors), ("Used, but:", warnings)] {
+        if problems.is_empty() {
+            continue;
+        }
+        writeln!(text, "\n{title}").unwrap_or_default();
+        for problem in problems.iter().take(PROBLEMS_SHOWN) {
+            let column = problem.column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
+            let who = problem.reference_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+            writeln!(text, "  line {}{column}{who}: {}", problem.line, problem.message).unwrap_or_default();
+        }
+        if PROBLEMS_SHOWN < problems.len() {
+            let more = problems.len() - PROBLEMS_SHOWN;
+            writeln!(text, "  … and {more} more; --json lists all").unwrap_or_default();
+        }
+    }
+    render::print(&render::safe(&text))
+}

@@ -1,0 +1,62 @@
+//! A row as the next room gets it.
+
+use std::fmt;
+
+use csv::StringRecord;
+
+use super::shape::is_blank;
+
+/// One row, borrowed from the reader until the next is asked for.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    line: u64,
+    record: &'a StringRecord,
+    n_named: usize,
+    n_columns: usize,
+}
+
+impl<'a> Row<'a> {
+    /// A row of these cells under a header of `header_len` columns.
+    pub fn new(line: u64, record: &'a StringRecord, header_len: usize) -> Self {
+        Self { line, record, n_named: header_len, n_columns: header_len }
+    }
+
+    /// A row under a header of `n_columns`, of which the last ones may have no name.
+    pub(super) fn under(line: u64, record: &'a StringRecord, n_named: usize, n_columns: usize) -> Self {
+        Self { line, record, n_named, n_columns }
+    }
+
+    /// The line on which the row begins, counted from 1 as an editor does.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The cell of a column counted from 0, as it stands in the file; empty behind the last one.
+    pub fn cell(&self, column: usize) -> &'a str {
+        self.record.get(column).unwrap_or_default()
+    }
+
+    /// How many cells the row has.
+    #[expect(clippy::len_without_is_empty, reason = "an empty row is never handed out")]
+    pub fn len(&self) -> usize {
+        self.record.len()
+    }
+
+    /// Whether something stands behind the last column of the header: an unquoted delimiter may have shifted the cells. Empty
+    /// cells there are only trailing delimiters.
+    pub fn is_long(&self) -> bool {
+        self.record.iter().skip(self.n_columns).any(|cell| !is_blank(cell))
+    }
+
+    /// Whether cells are missing at the end.
+    pub fn is_short(&self) -> bool {
+        self.record.len() < self.n_named
+    }
+}
+
+impl fmt::Debug for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Cells are personal data.
+        f.debug_struct("Row").field("line", &self.line).field("cells", &self.record.len()).finish_non_exhaustive()
+    }
+}

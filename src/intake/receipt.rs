@@ -1,0 +1,371 @@
+//! What the dropper gets back: a page of plain English and a table of rows to mend. Pure.
+//!
+//! The reader works in HR, knows the export and nothing of rosterd. No word of the trade, no personal data: people
+//! appear by reference id, cells by line and column. The API's own words about a person may hold personal data and are
+//! not repeated here; whoever runs rosterd sees them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use crate::export::problem::Severity;
+use crate::report::{
+    Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
+};
+use page::{Page, clean, people};
+
+mod page;
+mod table;
+
+pub use table::problems_csv;
+
+/// Entries of a list that a page shows; the rest is counted.
+const MAX_LISTED: usize = 50;
+
+/// Longest header of a column that is repeated, in characters.
+const MAX_HEADER_CHARS: usize = 40;
+
+/// What becomes of a receipt whose story is not over.
+const REWRITTEN: &str = "This receipt is rewritten when the results are in.";
+
+/// The file that a receipt is about, and how its reader tells the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The file's name as dropped.
+    pub name: &'a str,
+    /// The zone of the source.
+    pub zone: Tz,
+}
+
+/// Writes the receipt of one export as it stands now.
+pub fn render(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String {
+    let mut page = Page::default();
+    headline(&mut page, run, plan);
+    facts(&mut page, subject, run);
+    reasons(&mut page, run, plan);
+    counts(&mut page, run);
+    delivery(&mut page, run, batches);
+    next_steps(&mut page, run, plan, batches);
+    problems(&mut page, plan);
+    people_in_doubt(&mut page, plan, batches);
+    page.into_text()
+}
+
+/// What happened, in one line, and what that means for people's coverage.
+fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
+    page.text(match run.state {
+        RunState::Received => "Received. This file is being read; nothing was changed yet.",
+        RunState::Planned => "Checked, not delivered. Files of this folder are only checked at present.",
+        RunState::Held => "Held: nothing of this file was applied.",
+        RunState::Delivering => "Accepted. The changes are on their way.",
+        RunState::Completed if has_holds(run, plan) => "Accepted and delivered, except for what is held (see below).",
+        RunState::Completed => "Accepted and delivered.",
+        RunState::Partial => "Accepted, but only a part of it was delivered.",
+        RunState::Failed => "Not delivered: none of the changes in this file could be confirmed.",
+        RunState::Rejected => "Rejected: nothing of this file was applied.",
+        RunState::Duplicate => "Already received: a file with the same content was accepted before.",
+        RunState::Unchanged => "Accepted. The file changes nothing: everything in it is already known.",
+        RunState::Superseded => "Replaced: a newer file took the place of this one.",
+        RunState::Discarded => "Dropped: somebody decided that this file is not to be applied.",
+    });
+    if leaves_everybody(run) {
+        page.text("Nobody gained or lost coverage because of this file.");
+    }
+}
+
+/// Whether it is certain that the file changed nothing.
+fn leaves_everybody(run: &Run) -> bool {
+    match run.state {
+        RunState::Planned | RunState::Held | RunState::Rejected | RunState::Duplicate | RunState::Unchanged => true,
+        RunState::Superseded | RunState::Discarded => run.batches.is_empty(),
+        RunState::Received | RunState::Delivering | RunState::Completed | RunState::Partial | RunState::Failed => false,
+    }
+}
+
+fn facts(page: &mut Page, subject: Subject<'_>, run: &Run) {
+    page.gap();
+    page.pair("File", &clean(subject.name, usize::MAX));
+    page.pair("Received", &time(run.received_at, subject.zone));
+    if let Some(finished) = run.finished_at {
+        page.pair("Finished", &time(finished, subject.zone));
+    }
+    if run.trigger == Trigger::Approve {
+        page.pair("Released", &run.actor.as_deref().map_or("yes".to_owned(), |who| format!("by {}", clean(who, 80))));
+    }
+    page.pair("Number", &format!("{} (quote it when you ask about this file)", run.run));
+}
+
+/// Why a file is held, rejected or dropped.
+fn reasons(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
+    let holding: Vec<&GuardReport> = holding(run, plan).collect();
+    let reason = run.reason.as_deref().map(|reason| clean(reason, 600)).filter(|reason| !reason.is_empty());
+    if reason.is_none() && holding.is_empty() {
+        return;
+    }
+    page.heading(match run.state {
+        RunState::Rejected => "Why it was rejected",
+        RunState::Held => "Why it is held",
+        RunState::Discarded => "Why it was dropped",
+        RunState::Failed => "Why it was not delivered",
+        RunState::Received
+        | RunState::Planned
+        | RunState::Delivering
+        | RunState::Completed
+        | RunState::Partial
+        | RunState::Duplicate
+        | RunState::Unchanged
+        | RunState::Superseded => {
+            if holding.is_empty() {
+                "Remark"
+            } else {
+                "What is held"
+            }
+        }
+    });
+    if let Some(reason) = &reason {
+        page.item(&sentence(reason));
+    }
+    for guard in holding.iter().take(MAX_LISTED).filter(|guard| reason.as_deref() != Some(guard.sum.as_str())) {
+        page.item(&sentence(&clean(&guard.sum, 300)));
+    }
+    page.rest(holding.len(), MAX_LISTED, "");
+}
+
+fn holding<'a>(run: &'a Run, plan: Option<&'a PlanReport>) -> impl Iterator<Item = &'a GuardReport> {
+    let guards = plan.map_or(&run.guards, |plan| if run.guards.is_empty() { &plan.guards } else { &run.guards });
+    guards.iter().filter(|guard| match guard.verdict {
+        GuardVerdict::Hold | GuardVerdict::Reject => true,
+        GuardVerdict::Pass | GuardVerdict::Approved => false,
+    })
+}
+
+fn has_holds(run: &Run, plan: Option<&PlanReport>) -> bool {
+    holding(run, plan).next().is_some()
+}
+
+/// The classes of change in words. The words fit a plan as well as a deed, since a held file has only a plan.
+fn counts(page: &mut Page, run: &Run) {
+    let Counts {
+        rows,
+        problems,
+        new,
+        returning,
+        changed,
+        moved,
+        terminated,
+        missing,
+        kept,
+        unchanged,
+        confirmed,
+        failed,
+    } = run.counts;
+    if run.counts == Counts::default() {
+        return;
+    }
+    page.heading("What is in it");
+    page.number(rows, "row read", "rows read");
+    for (count, one, many) in [
+        (problems, "row that could not be used", "rows that could not be used"),
+        (new, "new person", "new people"),
+        (returning, "person who comes back", "people who come back"),
+        (changed, "person with changed details", "people with changed details"),
+        (moved, "person who changes groups", "people who change groups"),
+        (terminated, "person whose coverage ends: the file says so", "people whose coverage ends: the file says so"),
+        (
+            missing,
+            "person whose coverage ends: no longer in the file",
+            "people whose coverage ends: no longer in the file",
+        ),
+        (kept, "person who stays covered for now, see below", "people who stay covered for now, see below"),
+        (unchanged, "person without a change", "people without a change"),
+        (confirmed, "change that is confirmed", "changes that are confirmed"),
+        (failed, "change that could not be made", "changes that could not be made"),
+    ] {
+        if 0 < count {
+            page.number(count, one, many);
+        }
+    }
+}
+
+/// Where each group's changes stand.
+fn delivery(page: &mut Page, run: &Run, batches: &[Batch]) {
+    if batches.is_empty() {
+        return;
+    }
+    page.heading("Group by group");
+    for batch in batches.iter().take(MAX_LISTED) {
+        page.item(&format!("{}: {}", clean(batch.group.as_str(), 80), standing(batch)));
+    }
+    page.rest(batches.len(), MAX_LISTED, "");
+    let under_way = batches.iter().filter(|batch| !batch.phase.is_final()).count();
+    if run.state == RunState::Delivering && 0 < under_way {
+        page.gap();
+        page.text(&format!("Still under way: {under_way} of {}.", groups(batches.len())));
+    }
+}
+
+fn groups(count: usize) -> String {
+    if count == 1 { "1 group".to_owned() } else { format!("{count} groups") }
+}
+
+fn standing(batch: &Batch) -> String {
+    match batch.phase {
+        Phase::Pending => "waits to be sent.".to_owned(),
+        Phase::Submitting | Phase::Accepted => "sent; the results are not in yet.".to_owned(),
+        Phase::Completed if batch.failures.is_empty() => {
+            format!("done, {} covered.", people(batch.members))
+        }
+        Phase::Completed => {
+            let failed = u64::try_from(batch.failures.len()).unwrap_or(u64::MAX);
+            format!("done, except for {}, listed below.", people(failed))
+        }
+        Phase::Refused => "not accepted; nobody of this group was changed.".to_owned(),
+        Phase::Lost => "sent, but what came of it is not known yet.".to_owned(),
+        Phase::Superseded => "not sent; a newer file took its place.".to_owned(),
+    }
+}
+
+/// What the reader should do.
+fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) {
+    page.heading("What to do now");
+    let has_errors = plan.is_some_and(|plan| plan.problems.iter().any(is_error));
+    let has_trouble =
+        batches.iter().any(|batch| !batch.failures.is_empty() || matches!(batch.phase, Phase::Refused | Phase::Lost));
+    match run.state {
+        RunState::Received | RunState::Delivering if has_errors => page.item(REWRITTEN),
+        RunState::Received | RunState::Delivering => page.item(&format!("Nothing, for the moment. {REWRITTEN}")),
+        RunState::Planned => page.item("Whoever runs rosterd decides when files are delivered."),
+        RunState::Held => {
+            page.item(&format!(
+                "If the file is right, tell whoever runs rosterd: they can release it. Quote the number {}.",
+                run.run
+            ));
+            page.item("If it is wrong, drop a corrected export. It takes the place of this one.");
+            page.item("This receipt is rewritten when that is decided.");
+        }
+        RunState::Rejected => page.item("Mend what is said above, and drop the export again."),
+        RunState::Duplicate => {
+            page.item("Nothing, if you dropped it twice. Otherwise check that you picked the new file.");
+        }
+        RunState::Failed => page.item(&format!("Tell whoever runs rosterd. Quote the number {}.", run.run)),
+        RunState::Superseded => page.item("Nothing. The newer file has a receipt of its own."),
+        RunState::Discarded => page.item("Drop a new export when there is one."),
+        RunState::Completed | RunState::Partial | RunState::Unchanged => {
+            if has_trouble || has_holds(run, plan) {
+                page.item(&format!(
+                    "Tell whoever runs rosterd about what is held or failed. Quote the number {}.",
+                    run.run
+                ));
+            } else if !has_errors {
+                page.item("Nothing.");
+            }
+        }
+    }
+    if has_errors && run.state != RunState::Rejected {
+        page.item("Mend the rows that could not be used, in the HR system, and drop a new export.");
+    }
+    if has_errors || run.state == RunState::Rejected || run.state == RunState::Held {
+        page.item(
+            "Always drop the complete export, never only the mended rows: people who are not in a file can lose their \
+             coverage.",
+        );
+    }
+}
+
+fn is_error(report: &ProblemReport) -> bool {
+    report.problem.code.severity() == Severity::Error
+}
+
+/// Rows to mend first, then what was repaired on the way.
+fn problems(page: &mut Page, plan: Option<&PlanReport>) {
+    let Some(plan) = plan else { return };
+    let (errors, warnings): (Vec<_>, Vec<_>) = plan.problems.iter().partition(|report| is_error(report));
+    list_problems(page, "Rows that could not be used", &errors, MAX_LISTED);
+    list_problems(
+        page,
+        "Rows that were used, with something to know",
+        &warnings,
+        MAX_LISTED.saturating_sub(errors.len()),
+    );
+}
+
+fn list_problems(page: &mut Page, heading: &str, reports: &[&ProblemReport], room: usize) {
+    if reports.is_empty() {
+        return;
+    }
+    page.heading(&format!("{heading} ({})", reports.len()));
+    for report in reports.iter().take(room) {
+        page.item(&format!("{}: {}", place(report), sentence(&clean(&report.problem.message, 400))));
+        if let Some(person) = &report.problem.reference_id {
+            // A row that was used leaves nobody in doubt.
+            let covered = match report.still_covered {
+                Some(covered) if is_error(report) => format!(" Still covered: {}.", yes_no(covered)),
+                Some(_) | None => String::new(),
+            };
+            page.below_item(&format!("Person {}.{covered}", clean(person, MAX_HEADER_CHARS)));
+        }
+    }
+    page.rest(reports.len(), room, ", see the file beside this one that ends in .problems.csv");
+}
+
+fn place(report: &ProblemReport) -> String {
+    let column = report.problem.column.as_deref().map(|column| clean(column, MAX_HEADER_CHARS));
+    match (report.problem.line, column) {
+        (0, None) => "The file".to_owned(),
+        (0, Some(column)) => format!("Column \"{column}\""),
+        (line, None) => format!("Line {line}"),
+        (line, Some(column)) => format!("Line {line}, column \"{column}\""),
+    }
+}
+
+/// Everybody whose coverage somebody could wonder about, and who is not listed with a row.
+fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]) {
+    let mut doubts: BTreeMap<&str, (&str, String)> = BTreeMap::new();
+    for kept in plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.kept) {
+        doubts.insert(kept.reference_id.as_str(), (yes_no(true), sentence(&clean(&kept.reason, 200))));
+    }
+    for failure in batches.iter().flat_map(|batch| &batch.failures) {
+        let doubt = match failure.operation.as_str() {
+            "remove" => (yes_no(true), "The coverage could not be ended; it is tried again.".to_owned()),
+            "add" => (yes_no(false), "The person could not be added; it is tried again with the next file.".to_owned()),
+            _ => ("not known", "Ask whoever runs rosterd.".to_owned()),
+        };
+        doubts.insert(failure.reference_id.as_str(), doubt);
+    }
+    if doubts.is_empty() {
+        return;
+    }
+    page.heading(&format!("People in doubt ({})", doubts.len()));
+    for (person, (covered, why)) in doubts.iter().take(MAX_LISTED) {
+        page.item(&format!("Person {}. Still covered: {}. {why}", clean(person, MAX_HEADER_CHARS), covered));
+    }
+    page.rest(doubts.len(), MAX_LISTED, ", ask whoever runs rosterd");
+}
+
+fn yes_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}
+
+/// A capital in front and a stop behind.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let Some(first) = letters.next() else { return String::new() };
+    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    // Ids and names of columns keep their spelling; only words of the language are capitalised.
+    let starts_with_word = text.split_whitespace().next().is_some_and(|word| word.chars().all(char::is_alphabetic));
+    if starts_with_word {
+        format!("{}{}{stop}", first.to_uppercase(), letters.as_str())
+    } else {
+        format!("{text}{stop}")
+    }
+}
+
+/// In the reader's own zone, and in UTC for whoever compares it with a log.
+fn time(at: DateTime<Utc>, zone: Tz) -> String {
+    let here = at.with_timezone(&zone).format("%-d %B %Y, %H:%M %Z");
+    if zone == Tz::UTC { here.to_string() } else { format!("{here} ({})", at.format("%Y-%m-%dT%H:%M:%SZ")) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Row after row, then everything at once.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+
+use super::bind::Bound;
+use super::cells::Cells;
+use super::eligibility::{self, Today};
+use super::findings::Findings;
+use super::identity;
+use super::people::{Claim, Draft, Settler};
+use super::record::Reader;
+use super::words::{GroupWord, PlanWord, Words};
+use crate::export::problem::Code;
+use crate::export::reader::Row;
+use crate::roster::ids::ReferenceId;
+use crate::roster::{Reading, Uncovered};
+
+/// Takes the rows of one file and gives a [`Reading`].
+pub struct Collector {
+    bound: Bound,
+    today: NaiveDate,
+    words: Words,
+    findings: Findings,
+    drafts: Vec<Draft>,
+    unidentified: Vec<u64>,
+    rows: u64,
+    invalid_rows: u64,
+}
+
+impl Collector {
+    /// Reads by these columns. `today` is the day in the source's time zone.
+    pub fn new(bound: Bound, today: NaiveDate) -> Self {
+        let words = Words::new(&bound.rules);
+        Self {
+            bound,
+            today,
+            words,
+            findings: Findings::default(),
+            drafts: Vec::new(),
+            unidentified: Vec::new(),
+            rows: 0,
+            invalid_rows: 0,
+        }
+    }
+
+    /// Takes one row that stands for a person: the reader has left out blank lines, titles and totals.
+    pub fn row(&mut self, row: &Row<'_>) {
+        self.rows += 1;
+        self.findings.begin(row.line());
+        let draft = self.draft(row);
+        if draft.is_none() {
+            self.unidentified.push(row.line());
+        }
+        if self.findings.row_is_invalid() {
+            self.invalid_rows += 1;
+        }
+        self.drafts.extend(draft);
+    }
+
+    /// Joins the rows of each person, and ends.
+    pub fn finish(self) -> Reading {
+        let Self { bound, words, findings, drafts, unidentified, rows, invalid_rows, .. } = self;
+        let settled = Settler::new(&bound, findings).settle(drafts);
+        Reading {
+            people: settled.people,
+            groups: words.into_groups(),
+            problems: settled.findings.finish(),
+            unidentified,
+            rows,
+            invalid_rows: invalid_rows + settled.rows_lost,
+        }
+    }
+
+    /// What the row claims; `None` when nobody can say about whom.
+    fn draft(&mut self, row: &Row<'_>) -> Option<Draft> {
+        if row.is_long() {
+            let message = "The row has more cells than the header, so its cells may stand in the wrong columns; \
+                           look for an unquoted delimiter.";
+            self.findings.note(Code::LongRow, None, message);
+            return None;
+        }
+        if row.is_short() {
+            let message = "The row has fewer cells than the header; those that lack were read as empty.";
+            self.findings.note(Code::ShortRow, None, message);
+        }
+        let cells = Cells::new(row, &self.bound.rules.placeholders);
+        let id = identity::read(&self.bound, cells, &mut self.findings)?;
+        Some(self.claim(id, row))
+    }
+
+    /// Group and time come first: what somebody is not covered for need not be right.
+    fn claim(&mut self, id: ReferenceId, row: &Row<'_>) -> Draft {
+        let Self { bound, today, words, findings, .. } = self;
+        let (line, cells) = (row.line(), Cells::new(row, &bound.rules.placeholders));
+        let group_cell = bound.group.as_ref().map_or("", |column| cells.trimmed(column));
+        let (group, group_problem) = match words.group(&bound.rules, group_cell) {
+            GroupWord::Group(group) => (Some(group), None),
+            GroupWord::Problem(problem) => (None, Some(problem)),
+            GroupWord::Ignored => {
+                return Draft { id, line, group: None, start: None, claim: Claim::Uncovered(Uncovered::Ignored) };
+            }
+        };
+        let period = eligibility::read(bound, cells, words, *today, findings);
+        let start = period.start;
+        if let Today::Uncovered(why) = period.today {
+            return Draft { id, line, group, start, claim: Claim::Uncovered(why) };
+        }
+        let plan_cell = bound.plan.as_ref().map_or("", |column| cells.trimmed(column));
+        let plan = match words.plan(&bound.rules, plan_cell) {
+            PlanWord::Plan(plan) => Some(plan),
+            PlanWord::Waived if period.today == Today::Covered => {
+                return Draft { id, line, group, start, claim: Claim::Uncovered(Uncovered::Waived) };
+            }
+            PlanWord::Waived => None,
+            PlanWord::Problem(problem) => {
+                findings.note(problem.code, bound.plan.as_ref(), &problem.message);
+                None
+            }
+        };
+        if let Some(problem) = group_problem {
+            findings.note(problem.code, bound.group.as_ref(), &problem.message);
+        }
+        let member = Reader { bound, cells, today: *today, findings }.member(&id, plan);
+        let claim = match member {
+            Some(member) if !findings.row_is_invalid() => Claim::Covered(Box::new(member)),
+            Some(_) | None => Claim::Invalid,
+        };
+        Draft { id, line, group, start, claim }
+    }
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}

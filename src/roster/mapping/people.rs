@@ -1,0 +1,251 @@
+//! Several rows of one person become one person, or a conflict.
+//!
+//! Rows that do not speak about today give way to those that do. Of these, rows of an earlier period give way to the latest;
+//! a row without a first day belongs to every period. What is left must agree: a row that cannot be read makes the person
+//! invalid, and rows that say different things make a conflict.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use compact_str::CompactString;
+
+use super::bind::Bound;
+use super::findings::Findings;
+use crate::export::problem::Code;
+use crate::roster::ids::{GroupRef, ReferenceId};
+use crate::roster::member::{Field, Member};
+use crate::roster::{Person, Standing, Uncovered};
+
+/// Lines that a message names; of a person with more rows it counts the rest.
+const NAMED_LINES: usize = 10;
+
+/// What one row claims about a person.
+pub(super) struct Draft {
+    pub(super) id: ReferenceId,
+    pub(super) line: u64,
+    pub(super) group: Option<GroupRef>,
+    /// The first day of the row's period.
+    pub(super) start: Option<NaiveDate>,
+    pub(super) claim: Claim,
+}
+
+/// The claim itself.
+pub(super) enum Claim {
+    Covered(Box<Member>),
+    Uncovered(Uncovered),
+    Invalid,
+}
+
+impl Draft {
+    /// Whether the row speaks about today: it covers, waives, or might.
+    fn is_current(&self) -> bool {
+        match self.claim {
+            Claim::Covered(_) | Claim::Invalid | Claim::Uncovered(Uncovered::Waived) => true,
+            Claim::Uncovered(Uncovered::Terminated | Uncovered::NotStarted | Uncovered::Ignored) => false,
+        }
+    }
+
+    /// Whether the row speaks about today and no later period replaces it.
+    fn counts(&self, latest: Option<NaiveDate>) -> bool {
+        self.is_current() && (self.start.is_none() || self.start == latest)
+    }
+
+    /// Which of a person's rows decides: the lowest.
+    fn rank(&self, latest: Option<NaiveDate>) -> u8 {
+        match self.claim {
+            Claim::Invalid if self.counts(latest) => 0,
+            Claim::Covered(_) if self.counts(latest) => 1,
+            Claim::Uncovered(Uncovered::Waived) if self.counts(latest) => 2,
+            Claim::Uncovered(Uncovered::Terminated) => 3,
+            Claim::Uncovered(Uncovered::NotStarted) => 4,
+            Claim::Uncovered(Uncovered::Ignored) => 5,
+            Claim::Invalid | Claim::Covered(_) | Claim::Uncovered(Uncovered::Waived) => 6,
+        }
+    }
+
+    fn is_invalid(&self) -> bool {
+        matches!(self.claim, Claim::Invalid)
+    }
+
+    fn is_waived(&self) -> bool {
+        matches!(self.claim, Claim::Uncovered(Uncovered::Waived))
+    }
+
+    fn member(&self) -> Option<&Member> {
+        match &self.claim {
+            Claim::Covered(member) => Some(member),
+            Claim::Uncovered(_) | Claim::Invalid => None,
+        }
+    }
+
+    fn into_person(self) -> Person {
+        let standing = match self.claim {
+            Claim::Covered(member) => Standing::Covered(member),
+            Claim::Uncovered(why) => Standing::Uncovered(why),
+            Claim::Invalid => Standing::Invalid,
+        };
+        Person { reference_id: self.id, line: self.line, group: self.group, standing }
+    }
+}
+
+/// Everybody, each once, sorted by reference id.
+pub(super) struct Settled {
+    pub(super) people: Vec<Person>,
+    pub(super) findings: Findings,
+    /// Rows that were fine by themselves and lost their place to a contradiction.
+    pub(super) rows_lost: u64,
+}
+
+/// Makes people of rows.
+pub(super) struct Settler<'b> {
+    bound: &'b Bound,
+    settled: Settled,
+}
+
+impl<'b> Settler<'b> {
+    pub(super) fn new(bound: &'b Bound, findings: Findings) -> Self {
+        Self { bound, settled: Settled { people: Vec::new(), findings, rows_lost: 0 } }
+    }
+
+    pub(super) fn settle(mut self, mut drafts: Vec<Draft>) -> Settled {
+        // Stable: the rows of a person stay in the order of their lines. Quick where the file is sorted already.
+        drafts.sort_by(|a, b| a.id.cmp(&b.id));
+        self.settled.people.reserve_exact(drafts.len());
+        let mut drafts = drafts.into_iter().peekable();
+        while let Some(draft) = drafts.next() {
+            let mut more = Vec::new();
+            while let Some(next) = drafts.next_if(|next| next.id == draft.id) {
+                more.push(next);
+            }
+            let person = if more.is_empty() { draft.into_person() } else { self.join(draft, more) };
+            self.settled.people.push(person);
+        }
+        self.hold_ids_that_differ_in_case();
+        self.settled
+    }
+
+    /// One person of several rows.
+    fn join(&mut self, first: Draft, more: Vec<Draft>) -> Person {
+        let rows = || std::iter::once(&first).chain(&more);
+        let latest = rows().filter(|row| row.is_current()).filter_map(|row| row.start).max();
+        let lines: Vec<u64> = rows().map(|row| row.line).collect();
+        let group = shared_group(rows().filter(|row| row.counts(latest)));
+        let differing = self.contradiction(&rows().collect::<Vec<_>>(), latest);
+        if !differing.is_empty() {
+            self.settled.rows_lost += rows().filter(|row| !row.is_invalid()).map(|_| 1).sum::<u64>();
+            let message = format_args!(
+                "{} say different things about this person in {}; make them agree, or keep one.",
+                named(&lines),
+                differing.join(", ")
+            );
+            self.note(&first, Code::Conflict, differing.first().copied(), message);
+            return Person { reference_id: first.id, line: first.line, group, standing: Standing::Conflict };
+        }
+        let rank = rows().map(|row| row.rank(latest)).min().unwrap_or_default();
+        let group = if rank == 0 { group } else { shared_group(rows().filter(|row| row.rank(latest) == rank)) };
+        let first_of_rank = |best: Draft, row: Draft| if row.rank(latest) < best.rank(latest) { row } else { best };
+        let deciding = more.into_iter().fold(first, first_of_rank);
+        if deciding.member().is_some() {
+            let message = format_args!("{} are about one person and were read as one.", named(&lines));
+            self.note(&deciding, Code::RowsJoined, None, message);
+        }
+        Person { group, ..deciding.into_person() }
+    }
+
+    /// The headers in which rows that count contradict each other.
+    fn contradiction(&self, rows: &[&Draft], latest: Option<NaiveDate>) -> Vec<&'b str> {
+        let bound = self.bound;
+        let covered: Vec<(&Draft, &Member)> = rows.iter().filter_map(|row| Some((*row, row.member()?))).collect();
+        let Some((first, _)) = covered.first() else { return Vec::new() };
+        // Two groups contradict each other in any period: a later one does not say that the earlier has ended.
+        if covered.iter().any(|(row, _)| row.group != first.group) {
+            return vec![bound.group.as_ref().map_or("group", |column| &column.name)];
+        }
+        // What cannot be read cannot be compared; the person is invalid as a whole.
+        if rows.iter().any(|row| row.is_invalid() && row.counts(latest)) {
+            return Vec::new();
+        }
+        let mut counting = covered.iter().filter(|(row, _)| row.counts(latest)).map(|(_, member)| *member);
+        let Some(first) = counting.next() else { return Vec::new() };
+        let mut differing: Vec<Field> = counting.flat_map(|member| first.changed_fields(member)).collect();
+        if rows.iter().any(|row| row.is_waived() && row.counts(latest)) {
+            differing.push(Field::PlanId);
+        }
+        differing.sort_unstable();
+        differing.dedup();
+        let mut headers: Vec<&str> = differing.into_iter().map(|field| bound.header_of(field)).collect();
+        headers.dedup();
+        headers
+    }
+
+    /// Of ids that differ only in upper and lower case nobody can say whether they are one person.
+    fn hold_ids_that_differ_in_case(&mut self) {
+        let people = self.settled.people.iter().enumerate();
+        let mut folded: Vec<(CompactString, usize)> = people
+            .filter(|(_, person)| person.reference_id.as_str().chars().any(char::is_alphabetic))
+            .map(|(at, person)| (CompactString::from_str_to_lowercase(person.reference_id.as_str()), at))
+            .collect();
+        folded.sort_unstable();
+        for alike in folded.chunk_by(|a, b| a.0 == b.0).filter(|alike| 1 < alike.len()) {
+            let ignored = Standing::Uncovered(Uncovered::Ignored);
+            let is_ours = |at: usize| self.settled.people.get(at).is_some_and(|person| person.standing != ignored);
+            if !alike.iter().any(|(_, at)| is_ours(*at)) {
+                continue;
+            }
+            let lines: Vec<u64> =
+                alike.iter().filter_map(|(_, at)| self.settled.people.get(*at)).map(|person| person.line).collect();
+            for (_, at) in alike {
+                self.hold_for_case(*at, &lines);
+            }
+        }
+    }
+
+    fn hold_for_case(&mut self, at: usize, lines: &[u64]) {
+        let header = self.bound.id.last().map(|column| &*column.name);
+        let Settled { people, findings, rows_lost } = &mut self.settled;
+        let Some(person) = people.get_mut(at) else { return };
+        if !matches!(person.standing, Standing::Invalid | Standing::Conflict) {
+            *rows_lost += 1;
+        }
+        person.standing = Standing::Conflict;
+        findings.begin(person.line);
+        findings.identify(&person.reference_id);
+        let mut lines = lines.to_vec();
+        lines.sort_unstable();
+        let message =
+            format_args!("{} have ids that differ only in upper and lower case; correct the wrong one.", named(&lines));
+        findings.note_header(Code::IdCase, header, message);
+    }
+
+    fn note(&mut self, row: &Draft, code: Code, header: Option<&str>, message: fmt::Arguments<'_>) {
+        self.settled.findings.begin(row.line);
+        self.settled.findings.identify(&row.id);
+        self.settled.findings.note_header(code, header, message);
+    }
+}
+
+/// The group that rows agree on; rows without a readable one do not disagree.
+fn shared_group<'d>(rows: impl Iterator<Item = &'d Draft>) -> Option<GroupRef> {
+    let mut groups = rows.filter_map(|row| row.group.as_ref());
+    let first = groups.next()?;
+    groups.all(|group| group == first).then(|| first.clone())
+}
+
+/// `Lines 3, 8 and 12`.
+fn named(lines: &[u64]) -> String {
+    let listed = lines.get(..NAMED_LINES).unwrap_or(lines);
+    let mut text = String::from("Lines ");
+    for (at, line) in listed.iter().enumerate() {
+        let joint = match at {
+            0 => "",
+            at if at + 1 == lines.len() => " and ",
+            _ => ", ",
+        };
+        text.push_str(joint);
+        text.push_str(&line.to_string());
+    }
+    match lines.len() - listed.len() {
+        0 => text,
+        more => text + " and " + &more.to_string() + " more",
+    }
+}

@@ -1,0 +1,109 @@
+//! States and territories.
+
+use super::{NotAState, text::text};
+
+/// Code and name of everything that the API takes for a state: fifty states, the capital, eight territories and freely
+/// associated states, three military regions. Sorted by code.
+pub const STATES: [(&str, &str); 62] = [
+    ("AA", "Armed Forces Americas"),
+    ("AE", "Armed Forces Europe"),
+    ("AK", "Alaska"),
+    ("AL", "Alabama"),
+    ("AP", "Armed Forces Pacific"),
+    ("AR", "Arkansas"),
+    ("AS", "American Samoa"),
+    ("AZ", "Arizona"),
+    ("CA", "California"),
+    ("CO", "Colorado"),
+    ("CT", "Connecticut"),
+    ("DC", "District of Columbia"),
+    ("DE", "Delaware"),
+    ("FL", "Florida"),
+    ("FM", "Federated States of Micronesia"),
+    ("GA", "Georgia"),
+    ("GU", "Guam"),
+    ("HI", "Hawaii"),
+    ("IA", "Iowa"),
+    ("ID", "Idaho"),
+    ("IL", "Illinois"),
+    ("IN", "Indiana"),
+    ("KS", "Kansas"),
+    ("KY", "Kentucky"),
+    ("LA", "Louisiana"),
+    ("MA", "Massachusetts"),
+    ("MD", "Maryland"),
+    ("ME", "Maine"),
+    ("MH", "Marshall Islands"),
+    ("MI", "Michigan"),
+    ("MN", "Minnesota"),
+    ("MO", "Missouri"),
+    ("MP", "Northern Mariana Islands"),
+    ("MS", "Mississippi"),
+    ("MT", "Montana"),
+    ("NC", "North Carolina"),
+    ("ND", "North Dakota"),
+    ("NE", "Nebraska"),
+    ("NH", "New Hampshire"),
+    ("NJ", "New Jersey"),
+    ("NM", "New Mexico"),
+    ("NV", "Nevada"),
+    ("NY", "New York"),
+    ("OH", "Ohio"),
+    ("OK", "Oklahoma"),
+    ("OR", "Oregon"),
+    ("PA", "Pennsylvania"),
+    ("PR", "Puerto Rico"),
+    ("PW", "Palau"),
+    ("RI", "Rhode Island"),
+    ("SC", "South Carolina"),
+    ("SD", "South Dakota"),
+    ("TN", "Tennessee"),
+    ("TX", "Texas"),
+    ("UT", "Utah"),
+    ("VA", "Virginia"),
+    ("VI", "Virgin Islands"),
+    ("VT", "Vermont"),
+    ("WA", "Washington"),
+    ("WI", "Wisconsin"),
+    ("WV", "West Virginia"),
+    ("WY", "Wyoming"),
+];
+
+/// Other names in use, without full stops and commas.
+const ALIASES: [(&str, &str); 9] = [
+    ("DC", "Washington DC"),
+    ("VI", "US Virgin Islands"),
+    ("VI", "United States Virgin Islands"),
+    ("MP", "Commonwealth of the Northern Mariana Islands"),
+    ("FM", "Micronesia"),
+    ("MH", "Republic of the Marshall Islands"),
+    ("PW", "Republic of Palau"),
+    ("AE", "Armed Forces Africa"),
+    ("AE", "Armed Forces Middle East"),
+];
+
+/// A state's two-letter code, from the code, the name, or ISO's `US-MA`, in any case.
+///
+/// # Errors
+/// [`NotAState`] when the text is none of them.
+pub fn state(raw: &str) -> Result<&'static str, NotAState> {
+    let text = text(raw);
+    let plain;
+    let name = if text.contains(['.', ',']) {
+        plain = text.replace(['.', ','], "");
+        plain.as_str()
+    } else {
+        &*text
+    };
+    let code = match name.split_at_checked(3) {
+        Some((prefix, code)) if prefix.eq_ignore_ascii_case("US-") => code,
+        Some(_) | None => name,
+    };
+    if let [first, second] = code.as_bytes() {
+        let code = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
+        let at = STATES.binary_search_by(|(known, _)| known.as_bytes().cmp(&code)).map_err(|_| NotAState)?;
+        return STATES.get(at).map(|(code, _)| *code).ok_or(NotAState);
+    }
+    let mut names = STATES.iter().chain(&ALIASES);
+    names.find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(code, _)| *code).ok_or(NotAState)
+}

@@ -1,0 +1,100 @@
+//! The JSON records. Runs, batches and plans keep the shapes of [`crate::report`], which are promised to scripts from
+//! the first release and may only gain optional fields; what the domain does not write as JSON has a shape here.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::report::Run;
+use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
+use crate::store::{Absence, AcceptedExport, GroupRecord, SourceState};
+
+/// What the whole store is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::store) struct MetaV1 {
+    /// The layout of the trees; raised when a tree is added, removed or keyed in another way.
+    pub(in crate::store) layout: u32,
+    /// Random, and also in the sentinel.
+    pub(in crate::store) store: String,
+    /// The API that the state belongs to.
+    pub(in crate::store) base_url: String,
+    /// The organization, once the API named it.
+    pub(in crate::store) organization: Option<String>,
+}
+
+/// A run without its plan, which has a record of its own.
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct RunV1 {
+    pub(in crate::store) run: Run,
+    pub(in crate::store) filed_as: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct GroupV1 {
+    group: GroupRef,
+    id: Option<GroupId>,
+    name: String,
+    made_by_us: bool,
+    paused: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct SourceV1 {
+    source: SourceName,
+    last_accepted: Option<AcceptedV1>,
+    absences: BTreeMap<ReferenceId, AbsenceV1>,
+    fired: BTreeMap<String, DateTime<Utc>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AcceptedV1 {
+    run: RunId,
+    sha256: String,
+    name: String,
+    rows: u64,
+    modified: Option<DateTime<Utc>>,
+    accepted_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AbsenceV1 {
+    exports: u32,
+    since: DateTime<Utc>,
+}
+
+impl From<&GroupRecord> for GroupV1 {
+    fn from(record: &GroupRecord) -> Self {
+        let GroupRecord { group, id, name, made_by_us, paused } = record.clone();
+        Self { group, id, name, made_by_us, paused }
+    }
+}
+
+impl From<GroupV1> for GroupRecord {
+    fn from(GroupV1 { group, id, name, made_by_us, paused }: GroupV1) -> Self {
+        Self { group, id, name, made_by_us, paused }
+    }
+}
+
+impl From<&SourceState> for SourceV1 {
+    fn from(state: &SourceState) -> Self {
+        let SourceState { source, last_accepted, absences, fired } = state.clone();
+        let absences =
+            absences.into_iter().map(|(who, Absence { exports, since })| (who, AbsenceV1 { exports, since })).collect();
+        let last_accepted = last_accepted.map(|AcceptedExport { run, sha256, name, rows, modified, accepted_at }| {
+            AcceptedV1 { run, sha256, name, rows, modified, accepted_at }
+        });
+        Self { source, last_accepted, absences, fired }
+    }
+}
+
+impl From<SourceV1> for SourceState {
+    fn from(SourceV1 { source, last_accepted, absences, fired }: SourceV1) -> Self {
+        let absences =
+            absences.into_iter().map(|(who, AbsenceV1 { exports, since })| (who, Absence { exports, since })).collect();
+        let last_accepted = last_accepted.map(|AcceptedV1 { run, sha256, name, rows, modified, accepted_at }| {
+            AcceptedExport { run, sha256, name, rows, modified, accepted_at }
+        });
+        Self { source, last_accepted, absences, fired }
+    }
+}

@@ -1,0 +1,165 @@
+//! Records of every version that was ever released must keep reading. The files in `tests/fixtures/records` are such
+//! records; a new version gets a new file, and the old files stay.
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::report::{Batch, PlanReport};
+use crate::roster::ConfirmedRoster;
+use crate::roster::ids::{GroupRef, ReferenceId, RunId};
+use crate::store::tests::samples;
+use crate::store::{GroupRecord, MemberChange, SourceState};
+
+const KEY: &[u8] = b"acme";
+
+fn meta() -> MetaV1 {
+    MetaV1 {
+        layout: 1,
+        store: "00ff".to_owned(),
+        base_url: "https://api.test".to_owned(),
+        organization: Some("org_1".to_owned()),
+    }
+}
+
+fn run_v1() -> RunV1 {
+    let record = samples::run("run_20261123_061530_417", &["bat_1"]);
+    RunV1 { run: record.run, filed_as: record.filed_as }
+}
+
+/// What this program writes for each sample.
+fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
+    let plan = samples::run("run_20261123_061530_417", &[]).plan.unwrap();
+    let group = GroupV1::from(&samples::group_record("acme"));
+    let source = SourceV1::from(&samples::source(Some("run_1")));
+    let batch = samples::batch("bat_1", "run_1", "acme");
+    vec![
+        ("meta_v1", Kind::Meta, json(Kind::Meta, KEY, &meta()).unwrap()),
+        ("group_v1", Kind::Group, json(Kind::Group, KEY, &group).unwrap()),
+        ("source_v1", Kind::Source, json(Kind::Source, KEY, &source).unwrap()),
+        ("text_v1", Kind::Text, text(KEY, "bat_1")),
+        ("roster_v1", Kind::Roster, roster(KEY, &samples::roster("acme", &["E1", "E2"])).unwrap()),
+        ("run_v1", Kind::Run, json(Kind::Run, KEY, &run_v1()).unwrap()),
+        ("plan_v1", Kind::Plan, json(Kind::Plan, KEY, &plan).unwrap()),
+        ("batch_v1", Kind::Batch, json(Kind::Batch, KEY, &batch).unwrap()),
+        ("payload_v1", Kind::Payload, payload(KEY, &samples::work("bat_1", "run_1", "acme").payload).unwrap()),
+        ("changes_v1", Kind::Changes, changes(KEY, &samples::changes()).unwrap()),
+        ("count_v1", Kind::Count, count(KEY, 7)),
+    ]
+}
+
+/// Reads a record and says whether it is its sample.
+fn is_sample(kind: Kind, bytes: &[u8]) -> Result<bool, StoreError> {
+    Ok(match kind {
+        Kind::Meta => format!("{:?}", unjson::<MetaV1>(kind, KEY, bytes)?) == format!("{:?}", meta()),
+        Kind::Group => GroupRecord::from(unjson::<GroupV1>(kind, KEY, bytes)?) == samples::group_record("acme"),
+        Kind::Source => SourceState::from(unjson::<SourceV1>(kind, KEY, bytes)?) == samples::source(Some("run_1")),
+        Kind::Text => untext::<RunId>(KEY, bytes)?.as_str() == "bat_1",
+        Kind::Roster => unroster(KEY, bytes)? == samples::roster("acme", &["E1", "E2"]),
+        Kind::Run => {
+            let RunV1 { run, filed_as } = unjson(kind, KEY, bytes)?;
+            run == run_v1().run && filed_as == run_v1().filed_as
+        }
+        Kind::Plan => unjson::<PlanReport>(kind, KEY, bytes)? == samples::run("r", &[]).plan.unwrap(),
+        Kind::Batch => unjson::<Batch>(kind, KEY, bytes)? == samples::batch("bat_1", "run_1", "acme"),
+        Kind::Payload => unpayload(KEY, bytes)? == samples::work("bat_1", "run_1", "acme").payload,
+        Kind::Changes => unchanges(KEY, bytes)? == samples::changes(),
+        Kind::Count => uncount(KEY, bytes)? == 7,
+    })
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/records").join(format!("{name}.bin"))
+}
+
+#[test]
+fn every_record_of_every_released_version_still_reads() {
+    let mut missing = Vec::new();
+    for (name, kind, bytes) in written() {
+        if let Ok(golden) = std::fs::read(fixture(name)) {
+            assert!(is_sample(kind, &golden).unwrap(), "{name} reads as something else");
+        } else {
+            let candidate = std::env::temp_dir().join(format!("{name}.bin"));
+            std::fs::write(&candidate, bytes).unwrap();
+            missing.push(candidate);
+        }
+    }
+    assert!(missing.is_empty(), "without a fixture; look at these and commit them: {missing:?}");
+}
+
+#[test]
+fn every_record_of_a_newer_version_is_refused_as_such() {
+    for (name, kind, mut bytes) in written() {
+        bytes[0] += 1;
+        assert!(matches!(is_sample(kind, &bytes), Err(StoreError::Newer { found: 2, known: 1 })), "{name}");
+    }
+}
+
+#[test]
+fn records_hold_their_repeated_words_once() {
+    let many: Vec<_> = (0..1000).map(|n| samples::entry(&format!("E{n}"))).collect();
+    let sealed = payload(KEY, &many).unwrap();
+    let body = unpack(Kind::Payload, KEY, &sealed).unwrap();
+    let times = body.windows(8).filter(|window| window == b"pln_gold").count();
+    assert_eq!(times, 1);
+}
+
+proptest! {
+    #[test]
+    fn damaged_records_are_refused(at in any::<prop::sample::Index>(), bit in 0_u8..8, cut in any::<bool>()) {
+        for (name, kind, mut bytes) in written() {
+            let at = at.index(bytes.len());
+            if cut {
+                bytes.truncate(at);
+            } else {
+                bytes[at] ^= 1_u8 << bit;
+            }
+            prop_assert!(is_sample(kind, &bytes).is_err(), "{name}");
+        }
+    }
+
+    /// The checksum keeps such bytes away from here; should it ever not, the reader must not fall over.
+    #[test]
+    fn bytes_of_any_kind_never_bring_a_reader_down(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        for kind in [Kind::Roster, Kind::Payload, Kind::Changes, Kind::Run] {
+            let raw = envelope::seal(kind, KEY, &body);
+            let packed = pack(kind, KEY, &body).unwrap();
+            for sealed in [raw, packed] {
+                prop_assert!(!matches!(is_sample(kind, &sealed), Ok(true)));
+            }
+        }
+    }
+
+    #[test]
+    fn rosters_come_back_as_they_were(
+        entries in prop::collection::vec(samples::any_entry(), 0..20),
+        former in prop::collection::vec("[!-~]{1,20}", 0..5),
+        seconds in -10_000_000_000_i64..10_000_000_000,
+        nanos in 0_u32..1_000_000_000,
+    ) {
+        let former = former.iter().map(|id| ReferenceId::parse(id).unwrap()).collect();
+        let at = chrono::DateTime::from_timestamp(seconds, nanos).unwrap();
+        let roster = ConfirmedRoster::new(GroupRef::parse("acme").unwrap(), entries, former, at);
+        let sealed = super::roster(KEY, &roster).unwrap();
+        prop_assert_eq!(unroster(KEY, &sealed).unwrap(), roster);
+    }
+
+    #[test]
+    fn payloads_and_changes_come_back_as_they_were(entries in prop::collection::vec(samples::any_entry(), 1..10)) {
+        let sealed = payload(KEY, &entries).unwrap();
+        prop_assert_eq!(&unpayload(KEY, &sealed).unwrap(), &entries);
+        let changes: Vec<_> = entries
+            .iter()
+            .zip(samples::changes())
+            .map(|(entry, change)| MemberChange {
+                reference_id: entry.member.reference_id.clone(),
+                kind: change.kind,
+                before: change.before.map(|_| entry.clone()),
+                after: change.after,
+            })
+            .collect();
+        let sealed = super::changes(KEY, &changes).unwrap();
+        prop_assert_eq!(unchanges(KEY, &sealed).unwrap(), changes);
+    }
+}

@@ -1,0 +1,105 @@
+//! Confirmed rosters and what is known of their groups. Rosters are written by [`Store::settle`] only.
+
+use super::envelope::Kind;
+use super::records::{self, GroupV1};
+use super::trees::{Draft, Shelf};
+use super::{GroupRecord, Store, StoreError};
+use crate::roster::ConfirmedRoster;
+use crate::roster::ids::GroupRef;
+
+impl Store {
+    /// The group's confirmed roster; none for a group of which nothing was ever confirmed.
+    ///
+    /// # Errors
+    /// When the store cannot be read. An unreadable roster is never an empty one.
+    pub fn roster(&self, group: &GroupRef) -> Result<Option<ConfirmedRoster>, StoreError> {
+        let key = group.as_str().as_bytes();
+        let Some(sealed) = self.inner.trees.read(Shelf::Rosters, key)? else { return Ok(None) };
+        let roster = records::unroster(key, &sealed)?;
+        if &roster.group == group { Ok(Some(roster)) } else { Err(Kind::Roster.corrupt("is of another group")) }
+    }
+
+    /// The groups that have a confirmed roster, sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn roster_groups(&self) -> Result<Vec<GroupRef>, StoreError> {
+        self.ids_of(Shelf::Rosters)
+    }
+
+    /// Calls `each` with every confirmed roster, one in memory at a time, sorted by group.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn each_roster(&self, mut each: impl FnMut(ConfirmedRoster)) -> Result<(), StoreError> {
+        for group in self.roster_groups()? {
+            if let Some(roster) = self.roster(&group)? {
+                each(roster);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a group.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn group(&self, group: &GroupRef) -> Result<Option<GroupRecord>, StoreError> {
+        let key = group.as_str().as_bytes();
+        let sealed = self.inner.trees.read(Shelf::Groups, key)?;
+        sealed.map(|sealed| records::unjson::<GroupV1>(Kind::Group, key, &sealed).map(GroupRecord::from)).transpose()
+    }
+
+    /// Every group that is known, sorted by our reference.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn groups(&self) -> Result<Vec<GroupRecord>, StoreError> {
+        let mut groups = Vec::new();
+        for group in self.ids_of(Shelf::Groups)? {
+            groups.extend(self.group(&group)?);
+        }
+        Ok(groups)
+    }
+
+    /// Records what is known of a group.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_group(&self, record: &GroupRecord) -> Result<(), StoreError> {
+        let key = record.group.as_str().as_bytes();
+        let writing = self.inner.trees.write();
+        let mut draft = Draft::default();
+        writing.put(&mut draft, Shelf::Groups, key, &records::json(Kind::Group, key, &GroupV1::from(record))?)?;
+        writing.commit(&draft)
+    }
+
+    /// Gives a group another reference, its record and its confirmed roster together. What happened before stays on
+    /// record under the old one.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] while the group has an open batch, or when the new reference already has a roster.
+    pub fn rename_group(&self, from: &GroupRef, to: &GroupRecord) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        if let Some(batch) = self.open_batch_id(from)? {
+            return Err(StoreError::out_of_order(from, format!("it cannot be renamed while batch {batch} is open")));
+        }
+        let (old, new) = (from.as_str().as_bytes(), to.group.as_str().as_bytes());
+        let mut draft = Draft::default();
+        if old != new {
+            for shelf in [Shelf::Rosters, Shelf::Outbox] {
+                if self.inner.trees.holds(shelf, new)? {
+                    return Err(StoreError::out_of_order(&to.group, "the reference belongs to another group"));
+                }
+            }
+            if let Some(mut roster) = self.roster(from)? {
+                roster.group = to.group.clone();
+                writing.put(&mut draft, Shelf::Rosters, new, &records::roster(new, &roster)?)?;
+                writing.remove(&mut draft, Shelf::Rosters, old)?;
+            }
+            writing.remove(&mut draft, Shelf::Groups, old)?;
+        }
+        writing.put(&mut draft, Shelf::Groups, new, &records::json(Kind::Group, new, &GroupV1::from(to))?)?;
+        writing.commit(&draft)
+    }
+}

@@ -1,0 +1,212 @@
+//! Runs and their plans. A plan has a record of its own, since lists of runs do not need it and it can be large.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::envelope::Kind;
+use super::records::{self, RunV1};
+use super::trees::{Draft, Shelf, Writing};
+use super::{RunRecord, Store, StoreError, keys};
+use crate::report::{Run, RunState};
+use crate::roster::ids::{BatchId, GroupRef, RunId, SourceName};
+
+/// As many ids as an ambiguous prefix is answered with.
+pub(super) const MAX_FOUND: usize = 32;
+
+/// Which runs to list; `None` lets every run through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Those that had a batch of this group, or a guard that spoke of it.
+    pub group: Option<GroupRef>,
+    /// Those of this source.
+    pub source: Option<SourceName>,
+    /// Those in this state.
+    pub state: Option<RunState>,
+    /// Those received then or later.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// A run with its plan.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let key = run.as_str().as_bytes();
+        let Some(RunV1 { run, filed_as }) = self.run_without_plan(key)? else { return Ok(None) };
+        let plan = self.inner.trees.read(Shelf::Plans, key)?;
+        let plan = plan.map(|sealed| records::unjson(Kind::Plan, key, &sealed)).transpose()?;
+        Ok(Some(RunRecord { run, plan, filed_as }))
+    }
+
+    /// Runs, newest first, at most `limit`. Their plans are not read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError> {
+        let of_group = filter.group.as_ref().map(|group| self.runs_of_group(group)).transpose()?;
+        let mut found = Vec::new();
+        let mut next = self.inner.trees.last_key(Shelf::Runs, b"")?;
+        while let Some(key) = next
+            && found.len() < limit
+        {
+            // A run that was forgotten since its key was read is passed over.
+            if let Some(RunV1 { run, .. }) = self.run_without_plan(&key)?
+                && filter.lets_through(&run, of_group.as_ref())
+            {
+                found.push(run);
+            }
+            next = self.inner.trees.key_before(Shelf::Runs, &key)?;
+        }
+        Ok(found)
+    }
+
+    /// The ids that begin with what a person typed, with or without `run_`, oldest first, at most 32.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find_run(&self, prefix: &str) -> Result<Vec<RunId>, StoreError> {
+        self.find(Shelf::Runs, prefix, "run_")
+    }
+
+    /// The newest ids on record, where new ones go on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last_ids(&self) -> Result<(Option<RunId>, Option<BatchId>), StoreError> {
+        // Only ids of our shape: one that sorts behind them all would not tell where to go on.
+        let run = self.inner.trees.last_key(Shelf::Runs, b"run_")?;
+        let batch = self.inner.trees.last_key(Shelf::Batches, b"bat_")?;
+        Ok((run.map(|key| id_of(&key)).transpose()?, batch.map(|key| id_of(&key)).transpose()?))
+    }
+
+    /// Records a run. Without a plan, one that is on record already stays.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_run(&self, record: &RunRecord) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        let mut draft = Draft::default();
+        draft_run(&writing, &mut draft, record)?;
+        writing.commit(&draft)
+    }
+
+    /// Changes a run's record while nobody else does. Answers it as it is then; none for an unknown run.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn update_run(
+        &self,
+        run: &RunId,
+        change: impl FnOnce(&mut RunRecord),
+    ) -> Result<Option<RunRecord>, StoreError> {
+        let writing = self.inner.trees.write();
+        let Some(mut record) = self.run(run)? else { return Ok(None) };
+        change(&mut record);
+        let mut draft = Draft::default();
+        draft_run(&writing, &mut draft, &RunRecord { plan: None, ..record.clone() })?;
+        writing.commit(&draft)?;
+        Ok(Some(record))
+    }
+
+    /// Forgets runs that were finished before `before`, with their plans, batches and changes. What was accepted, and
+    /// whatever still waits to be delivered, is kept. Answers how many.
+    ///
+    /// # Errors
+    /// When it cannot be written; runs that were forgotten until then stay forgotten.
+    pub fn forget_before(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        let mut forgotten = 0;
+        for run in self.ids_of::<RunId>(Shelf::Runs)? {
+            let writing = self.inner.trees.write();
+            let key = run.as_str().as_bytes();
+            let Some(RunV1 { run: record, .. }) = self.run_without_plan(key)? else { continue };
+            let batches = self.batches_of(&run)?;
+            if record.finished_at.is_none_or(|at| before <= at) || batches.iter().any(|batch| !batch.phase.is_final()) {
+                continue;
+            }
+            let mut draft = Draft::default();
+            for batch in &batches {
+                let id = batch.batch.as_str().as_bytes();
+                writing.remove(&mut draft, Shelf::Batches, id)?;
+                writing.remove(&mut draft, Shelf::Changes, id)?;
+                writing.remove(&mut draft, Shelf::RunBatches, &keys::run_batch(&run, &batch.batch))?;
+                writing.remove(&mut draft, Shelf::GroupBatches, &keys::group_batch(&batch.group, &batch.batch))?;
+            }
+            writing.remove(&mut draft, Shelf::Plans, key)?;
+            writing.remove(&mut draft, Shelf::Runs, key)?;
+            writing.commit(&draft)?;
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
+    fn run_without_plan(&self, key: &[u8]) -> Result<Option<RunV1>, StoreError> {
+        let Some(sealed) = self.inner.trees.read(Shelf::Runs, key)? else { return Ok(None) };
+        records::unjson(Kind::Run, key, &sealed).map(Some)
+    }
+
+    fn runs_of_group(&self, group: &GroupRef) -> Result<BTreeSet<RunId>, StoreError> {
+        let mut runs = BTreeSet::new();
+        for key in self.inner.trees.keys(Shelf::GroupBatches, &keys::first(group.as_str()), usize::MAX)? {
+            if let Some(sealed) = self.inner.trees.read(Shelf::GroupBatches, &key)? {
+                runs.insert(records::untext(&key, &sealed)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// All ids of a shelf, sorted.
+    pub(super) fn ids_of<T: std::str::FromStr>(&self, shelf: Shelf) -> Result<Vec<T>, StoreError> {
+        self.inner.trees.keys(shelf, b"", usize::MAX)?.iter().map(|key| id_of(key)).collect()
+    }
+
+    pub(super) fn find<T: std::str::FromStr>(
+        &self,
+        shelf: Shelf,
+        typed: &str,
+        usual: &str,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut found = self.inner.trees.keys(shelf, typed.as_bytes(), MAX_FOUND)?;
+        if found.is_empty() {
+            found = self.inner.trees.keys(shelf, format!("{usual}{typed}").as_bytes(), MAX_FOUND)?;
+        }
+        found.iter().map(|key| id_of(key)).collect()
+    }
+}
+
+impl RunFilter {
+    /// Runs with batches under way.
+    pub fn delivering() -> Self {
+        Self { state: Some(RunState::Delivering), ..Self::default() }
+    }
+
+    fn lets_through(&self, run: &Run, of_group: Option<&BTreeSet<RunId>>) -> bool {
+        let group = of_group.is_none_or(|runs| {
+            runs.contains(&run.run) || run.guards.iter().any(|guard| guard.group.is_some() && guard.group == self.group)
+        });
+        group
+            && self.source.as_ref().is_none_or(|source| &run.source == source)
+            && self.state.is_none_or(|state| run.state == state)
+            && self.since.is_none_or(|since| since <= run.received_at)
+    }
+}
+
+/// Adds a run and its plan to a transaction.
+pub(super) fn draft_run(writing: &Writing<'_>, draft: &mut Draft, record: &RunRecord) -> Result<(), StoreError> {
+    let key = record.run.run.as_str().as_bytes();
+    let run = RunV1 { run: record.run.clone(), filed_as: record.filed_as.clone() };
+    writing.put(draft, Shelf::Runs, key, &records::json(Kind::Run, key, &run)?)?;
+    if let Some(plan) = &record.plan {
+        writing.put(draft, Shelf::Plans, key, &records::json(Kind::Plan, key, plan)?)?;
+    }
+    Ok(())
+}
+
+/// The id that a key is.
+pub(super) fn id_of<T: std::str::FromStr>(key: &[u8]) -> Result<T, StoreError> {
+    std::str::from_utf8(key)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| StoreError::corrupt("a key is not an id"))
+}

@@ -1,0 +1,293 @@
+use super::compact::Limits;
+use super::trees::{Draft, Shelf, Trees};
+use super::*;
+use crate::report::{Phase, RunState};
+use crate::roster::ids::BatchId;
+
+mod opening;
+pub(super) mod samples;
+
+use samples::{batch, changes, entry, group, group_record, roster, run, source, time, work};
+
+pub(super) const URL: &str = "https://api.test";
+
+fn open() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), URL).unwrap();
+    (dir, store)
+}
+
+/// Accepts a run with one batch for group `acme`.
+fn accept(store: &Store, run_id: &str, batch_id: &str) -> Vec<Batch> {
+    store.accept(&run(run_id, &[batch_id]), vec![work(batch_id, run_id, "acme")], &source(Some(run_id))).unwrap()
+}
+
+fn in_phase(id: &str, run: &str, phase: Phase) -> Batch {
+    Batch { phase, attempts: 1, ..batch(id, run, "acme") }
+}
+
+fn ids(batches: &[Batch]) -> Vec<&str> {
+    batches.iter().map(|batch| batch.batch.as_str()).collect()
+}
+
+fn id_of(work: Option<Work>) -> Option<String> {
+    work.map(|work| work.batch.batch.as_str().to_owned())
+}
+
+fn refused<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::OutOfOrder { .. }))
+}
+
+#[test]
+fn what_was_accepted_is_all_there_after_a_restart() {
+    let (dir, store) = open();
+    let two = vec![work("bat_1", "run_1", "acme"), work("bat_2", "run_1", "beta")];
+    assert!(store.accept(&run("run_1", &["bat_1", "bat_2"]), two.clone(), &source(Some("run_1"))).unwrap().is_empty());
+    drop(store);
+    let store = Store::open(dir.path(), URL).unwrap();
+    let record = store.run(&RunId::parse("run_1").unwrap()).unwrap().unwrap();
+    assert_eq!(format!("{record:?}"), format!("{:?}", run("run_1", &["bat_1", "bat_2"])));
+    assert_eq!(store.work(&group("acme")).unwrap().as_ref(), two.first());
+    assert_eq!(store.work(&group("beta")).unwrap().as_ref(), two.get(1));
+    assert_eq!(store.groups_with_work().unwrap(), [group("acme"), group("beta")]);
+    assert_eq!(ids(&store.batches_of(&record.run.run).unwrap()), ["bat_1", "bat_2"]);
+    let source = source(Some("run_1"));
+    assert_eq!(store.source(&source.source).unwrap().unwrap(), source);
+    assert_eq!(store.accepted(&source.source, &"ab".repeat(32)).unwrap().unwrap().as_str(), "run_1");
+    assert_eq!(store.accepted(&source.source, &"cd".repeat(32)).unwrap(), None);
+}
+
+#[test]
+fn a_recheck_does_not_take_the_content_from_the_run_that_accepted_it() {
+    let (_dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    store.accept(&run("run_2", &[]), vec![], &source(Some("run_1"))).unwrap();
+    let accepted = store.accepted(&source(None).source, &"ab".repeat(32)).unwrap().unwrap();
+    assert_eq!(accepted.as_str(), "run_1");
+}
+
+#[test]
+fn a_newer_roster_takes_the_place_of_one_that_was_not_sent() {
+    let (_dir, store) = open();
+    assert!(accept(&store, "run_1", "bat_1").is_empty());
+    let superseded = accept(&store, "run_2", "bat_2");
+    assert_eq!(ids(&superseded), ["bat_1"]);
+    assert_eq!(superseded[0].phase, Phase::Superseded);
+    assert_eq!(superseded[0].completed_at, Some(time(0)));
+    assert_eq!(store.batch(&superseded[0].batch).unwrap().as_ref(), superseded.first());
+    assert_eq!(id_of(store.work(&group("acme")).unwrap()).as_deref(), Some("bat_2"));
+    assert_eq!(store.next_work(&group("acme")).unwrap(), None);
+    assert_eq!(store.last_batch(&group("acme")).unwrap().unwrap().batch.as_str(), "bat_2");
+}
+
+#[test]
+fn a_newer_roster_waits_behind_one_that_may_have_left_and_the_latest_wins() {
+    let (_dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    store.record_batch(&in_phase("bat_1", "run_1", Phase::Submitting)).unwrap();
+    assert!(accept(&store, "run_2", "bat_2").is_empty());
+    assert_eq!(ids(&accept(&store, "run_3", "bat_3")), ["bat_2"]);
+    assert_eq!(id_of(store.work(&group("acme")).unwrap()).as_deref(), Some("bat_1"));
+    assert_eq!(id_of(store.next_work(&group("acme")).unwrap()).as_deref(), Some("bat_3"));
+    // Back to pending (nothing reached the API): the newest takes the place of both.
+    store.record_batch(&in_phase("bat_1", "run_1", Phase::Pending)).unwrap();
+    assert_eq!(ids(&accept(&store, "run_4", "bat_4")), ["bat_1", "bat_3"]);
+    assert_eq!(id_of(store.work(&group("acme")).unwrap()).as_deref(), Some("bat_4"));
+    assert_eq!(store.next_work(&group("acme")).unwrap(), None);
+}
+
+#[test]
+fn a_settlement_confirms_the_roster_and_opens_what_waited() {
+    let (dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    store.record_batch(&in_phase("bat_1", "run_1", Phase::Accepted)).unwrap();
+    accept(&store, "run_2", "bat_2");
+    let settlement = Settlement {
+        batch: in_phase("bat_1", "run_1", Phase::Completed),
+        roster: Some(roster("acme", &["E2", "E1"])),
+        changes: changes(),
+    };
+    let next = store.settle(&settlement).unwrap().unwrap();
+    assert_eq!(next, work("bat_2", "run_2", "acme"));
+    drop(store);
+    let store = Store::open(dir.path(), URL).unwrap();
+    assert_eq!(store.work(&group("acme")).unwrap(), Some(next));
+    assert_eq!(store.next_work(&group("acme")).unwrap(), None);
+    assert_eq!(store.roster(&group("acme")).unwrap(), settlement.roster);
+    assert_eq!(store.changes(&settlement.batch.batch).unwrap(), changes());
+    assert_eq!(store.batch(&settlement.batch.batch).unwrap(), Some(settlement.batch));
+    let last = Settlement { batch: in_phase("bat_2", "run_2", Phase::Completed), roster: None, changes: vec![] };
+    assert_eq!(store.settle(&last).unwrap(), None);
+    assert_eq!(store.groups_with_work().unwrap(), []);
+    assert_eq!(ids(&store.batches_of_group(&group("acme")).unwrap()), ["bat_1", "bat_2"]);
+}
+
+#[test]
+fn a_lost_batch_leaves_the_roster_and_opens_what_waited() {
+    let (_dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    let confirmed = in_phase("bat_1", "run_1", Phase::Completed);
+    let before = Some(roster("acme", &["E1"]));
+    store.settle(&Settlement { batch: confirmed, roster: before.clone(), changes: vec![] }).unwrap();
+    accept(&store, "run_2", "bat_2");
+    store.record_batch(&in_phase("bat_2", "run_2", Phase::Accepted)).unwrap();
+    accept(&store, "run_3", "bat_3");
+    let next = store.replace_open(&in_phase("bat_2", "run_2", Phase::Lost), None).unwrap();
+    assert_eq!(id_of(next).as_deref(), Some("bat_3"));
+    assert_eq!(store.roster(&group("acme")).unwrap(), before);
+}
+
+#[test]
+fn writes_out_of_order_are_refused_and_change_nothing() {
+    let (_dir, store) = open();
+    assert!(refused(&store.record_batch(&in_phase("bat_1", "run_1", Phase::Submitting))));
+    let twice = vec![work("bat_1", "run_1", "acme"), work("bat_2", "run_1", "acme")];
+    assert!(refused(&store.accept(&run("run_1", &[]), twice, &source(None))));
+    let sent = Work { batch: in_phase("bat_1", "run_1", Phase::Accepted), payload: vec![] };
+    assert!(refused(&store.accept(&run("run_1", &[]), vec![sent], &source(None))));
+    assert_eq!(store.last_ids().unwrap(), (None, None));
+
+    accept(&store, "run_1", "bat_1");
+    assert!(refused(&store.accept(&run("run_2", &[]), vec![work("bat_1", "run_2", "beta")], &source(None))));
+    assert!(refused(&store.record_batch(&in_phase("bat_1", "run_1", Phase::Completed))));
+    assert!(refused(&store.record_batch(&in_phase("bat_9", "run_1", Phase::Submitting))));
+    let open = in_phase("bat_1", "run_1", Phase::Accepted);
+    assert!(refused(&store.settle(&Settlement { batch: open, roster: None, changes: vec![] })));
+    let batch = in_phase("bat_1", "run_1", Phase::Completed);
+    assert!(refused(&store.settle(&Settlement { batch, roster: Some(roster("beta", &[])), changes: vec![] })));
+    assert_eq!(store.work(&group("acme")).unwrap(), Some(work("bat_1", "run_1", "acme")));
+    assert_eq!(store.roster_groups().unwrap(), []);
+}
+
+#[test]
+fn runs_are_listed_newest_first_and_filtered() {
+    let (_dir, store) = open();
+    for n in 1..=5 {
+        accept(&store, &format!("run_2026{n}"), &format!("bat_{n}"));
+    }
+    let mut held = run("run_20266", &[]);
+    held.run.state = RunState::Held;
+    held.run.received_at = time(60);
+    held.run.source = SourceName::parse("other").unwrap();
+    held.run.guards.clear();
+    store.put_run(&held).unwrap();
+    let list = |filter: RunFilter, limit| {
+        let runs = store.runs(&filter, limit).unwrap();
+        runs.iter().map(|run| run.run.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(RunFilter::default(), 2), ["run_20266", "run_20265"]);
+    assert_eq!(list(RunFilter { state: Some(RunState::Held), ..RunFilter::default() }, 9), ["run_20266"]);
+    assert_eq!(list(RunFilter { since: Some(time(30)), ..RunFilter::default() }, 9), ["run_20266"]);
+    assert_eq!(list(RunFilter { source: Some(held.run.source), ..RunFilter::default() }, 9), ["run_20266"]);
+    assert_eq!(list(RunFilter { group: Some(group("acme")), ..RunFilter::default() }, 9).len(), 5);
+    assert_eq!(list(RunFilter { group: Some(group("acm")), ..RunFilter::default() }, 9).len(), 0);
+    assert_eq!(list(RunFilter { group: Some(group("guarded")), ..RunFilter::default() }, 1), ["run_20265"]);
+}
+
+#[test]
+fn typed_ids_are_found_with_and_without_their_prefix() {
+    let (_dir, store) = open();
+    accept(&store, "run_20261", "bat_20261");
+    accept(&store, "run_20262", "bat_20262");
+    assert_eq!(store.find_run("run_2026").unwrap().len(), 2);
+    assert_eq!(store.find_run("20262").unwrap(), [RunId::parse("run_20262").unwrap()]);
+    assert_eq!(store.find_batch("20261").unwrap(), [BatchId::parse("bat_20261").unwrap()]);
+    assert!(store.find_batch("bat_3").unwrap().is_empty());
+    let (run, batch) = store.last_ids().unwrap();
+    assert_eq!((run.unwrap().as_str(), batch.unwrap().as_str()), ("run_20262", "bat_20262"));
+}
+
+#[test]
+fn a_run_recorded_again_without_its_plan_keeps_it() {
+    let (_dir, store) = open();
+    store.put_run(&run("run_1", &[])).unwrap();
+    let plan = run("run_1", &[]).plan;
+    store.put_run(&RunRecord { plan: None, filed_as: None, ..run("run_1", &[]) }).unwrap();
+    let record = store.run(&RunId::parse("run_1").unwrap()).unwrap().unwrap();
+    assert_eq!((record.plan, record.filed_as), (plan, None));
+}
+
+#[test]
+fn every_roster_is_visited_in_the_order_of_the_groups() {
+    let (_dir, store) = open();
+    let works = vec![work("bat_1", "run_1", "beta"), work("bat_2", "run_1", "acme")];
+    store.accept(&run("run_1", &[]), works, &source(None)).unwrap();
+    for (id, name) in [("bat_1", "beta"), ("bat_2", "acme")] {
+        let batch = Batch { phase: Phase::Completed, ..batch(id, "run_1", name) };
+        store.settle(&Settlement { batch, roster: Some(roster(name, &["E1"])), changes: vec![] }).unwrap();
+    }
+    let mut seen = Vec::new();
+    store.each_roster(|roster| seen.push(roster)).unwrap();
+    assert_eq!(seen, [roster("acme", &["E1"]), roster("beta", &["E1"])]);
+}
+
+#[test]
+fn a_group_is_renamed_with_its_roster_but_not_while_a_batch_is_open() {
+    let (_dir, store) = open();
+    store.put_group(&group_record("acme")).unwrap();
+    accept(&store, "run_1", "bat_1");
+    assert!(refused(&store.rename_group(&group("acme"), &group_record("zeta"))));
+    let batch = in_phase("bat_1", "run_1", Phase::Completed);
+    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: vec![] }).unwrap();
+    store.rename_group(&group("acme"), &group_record("zeta")).unwrap();
+    assert_eq!(store.groups().unwrap(), [group_record("zeta")]);
+    assert_eq!(store.roster(&group("acme")).unwrap(), None);
+    assert_eq!(store.roster(&group("zeta")).unwrap(), Some(roster("zeta", &["E1"])));
+    // Onto a reference that has a roster: refused. Another name alone: fine.
+    assert!(refused(&store.rename_group(&group("beta"), &group_record("zeta"))));
+    let named = GroupRecord { name: "Zeta".to_owned(), ..group_record("zeta") };
+    store.rename_group(&group("zeta"), &named).unwrap();
+    assert_eq!(store.group(&group("zeta")).unwrap(), Some(named));
+    assert_eq!(store.roster(&group("zeta")).unwrap(), Some(roster("zeta", &["E1"])));
+}
+
+#[test]
+fn old_runs_are_forgotten_but_not_what_is_open_or_what_was_accepted() {
+    let (_dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    let done = Settlement { batch: in_phase("bat_1", "run_1", Phase::Completed), roster: None, changes: changes() };
+    store.settle(&done).unwrap();
+    accept(&store, "run_2", "bat_2");
+    for id in ["run_1", "run_2", "run_3"] {
+        let mut record = run(id, &[]);
+        record.run.finished_at = Some(if id == "run_3" { time(99) } else { time(5) });
+        store.put_run(&record).unwrap();
+    }
+    assert_eq!(store.forget_before(time(10)).unwrap(), 1);
+    let left = store.runs(&RunFilter::default(), 9).unwrap();
+    assert_eq!(left.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["run_3", "run_2"]);
+    assert_eq!(store.batch(&done.batch.batch).unwrap(), None);
+    assert!(store.changes(&done.batch.batch).unwrap().is_empty());
+    assert_eq!(ids(&store.batches_of_group(&group("acme")).unwrap()), ["bat_2"]);
+    assert_eq!(store.accepted(&source(None).source, &"ab".repeat(32)).unwrap().unwrap().as_str(), "run_2");
+}
+
+#[test]
+fn debug_and_error_texts_name_nobody() {
+    let (_dir, store) = open();
+    let text = format!("{:?} {:?} {store:?}", work("bat_1", "run_1", "acme"), changes());
+    assert!(!text.contains("Quillfeather") && !text.contains("Nowhere") && !text.contains("5550123"));
+    let trees = &store.inner.trees;
+    let writing = trees.write();
+    let mut draft = Draft::default();
+    let sealed =
+        envelope::seal(envelope::Kind::Group, b"acme", &zstd::bulk::compress(b"{\"Quillfeather\":1}", 1).unwrap());
+    writing.put(&mut draft, Shelf::Groups, b"acme", &sealed).unwrap();
+    writing.commit(&draft).unwrap();
+    drop(writing);
+    let error = store.group(&group("acme")).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }));
+    assert!(!error.to_string().contains("Quillfeather"));
+}
+
+#[tokio::test]
+async fn a_call_runs_on_another_thread_and_brings_its_answer_back() {
+    let (_dir, store) = open();
+    store.call(|store| store.put_group(&group_record("acme"))).await.unwrap();
+    let groups = store.call(Store::groups).await.unwrap();
+    assert_eq!(groups, [group_record("acme")]);
+    assert!(0 < store.size());
+    let mut entry = entry("E1");
+    entry.origin.line = 3;
+    assert_eq!(store.call(move |_| Ok(entry.origin.line)).await.unwrap(), 3);
+}

@@ -1,0 +1,192 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::store::sentinel::Sentinel;
+use crate::store::{keys, records};
+
+/// A closed store with one confirmed roster.
+fn closed() -> tempfile::TempDir {
+    let (dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    let batch = in_phase("bat_1", "run_1", Phase::Completed);
+    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: changes() }).unwrap();
+    dir
+}
+
+fn refusal(dir: &tempfile::TempDir) -> StoreError {
+    Store::open(dir.path(), URL).unwrap_err()
+}
+
+#[test]
+fn a_store_is_private_to_its_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("a/b");
+    let _store = Store::open(&state, URL).unwrap();
+    for path in [state.clone(), state.join("db")] {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
+fn a_second_opener_is_told_who_to_ask_and_the_first_goes_on() {
+    let (dir, store) = open();
+    let error = refusal(&dir);
+    assert!(error.is_in_use());
+    assert!(error.to_string().contains("in use by another rosterd process"), "{error}");
+    accept(&store, "run_1", "bat_1");
+    drop(store);
+    assert!(Store::open(dir.path(), URL).is_ok());
+}
+
+#[test]
+fn a_store_of_another_api_or_organization_is_refused() {
+    let dir = closed();
+    let error = Store::open(dir.path(), "https://api.other.test").unwrap_err();
+    assert!(matches!(error, StoreError::OtherApi { .. }), "{error}");
+    let store = Store::open(dir.path(), "https://API.test/").unwrap();
+    store.bind_organization("org_1").unwrap();
+    store.bind_organization("org_1").unwrap();
+    assert!(matches!(store.bind_organization("org_2"), Err(StoreError::OtherApi { .. })));
+}
+
+#[test]
+fn a_vanished_or_emptied_database_is_refused_and_not_made_anew() {
+    let dir = closed();
+    fs::rename(dir.path().join("db"), dir.path().join("elsewhere")).unwrap();
+    assert!(matches!(refusal(&dir), StoreError::Vanished { .. }));
+    assert!(matches!(refusal(&dir), StoreError::Vanished { .. }), "the first refusal left something behind");
+    fs::create_dir(dir.path().join("db")).unwrap();
+    assert!(matches!(refusal(&dir), StoreError::Vanished { .. }));
+    // A database that opens, and is another one's or empty.
+    drop(Trees::open(&dir.path().join("db")).unwrap());
+    assert!(matches!(refusal(&dir), StoreError::Vanished { .. }));
+    let other = closed();
+    fs::remove_dir_all(dir.path().join("db")).unwrap();
+    fs::rename(other.path().join("db"), dir.path().join("db")).unwrap();
+    assert!(matches!(refusal(&dir), StoreError::Corrupt { .. }));
+}
+
+#[test]
+fn a_database_that_lost_settlements_is_refused() {
+    let dir = closed();
+    let mut sentinel = Sentinel::read(dir.path()).unwrap().unwrap();
+    assert_eq!(sentinel.generation, 1);
+    sentinel.generation = 2;
+    sentinel.write(dir.path()).unwrap();
+    let error = refusal(&dir);
+    assert!(error.to_string().contains("older than it was (1 of 2"), "{error}");
+}
+
+#[test]
+fn a_missing_sentinel_is_made_again_from_the_database() {
+    let dir = closed();
+    let before = Sentinel::read(dir.path()).unwrap();
+    fs::remove_file(dir.path().join("store.json")).unwrap();
+    drop(Store::open(dir.path(), URL).unwrap());
+    assert_eq!(Sentinel::read(dir.path()).unwrap(), before);
+}
+
+#[test]
+fn a_newer_store_is_refused_by_version() {
+    let dir = closed();
+    let trees = Trees::open(&dir.path().join("db")).unwrap();
+    let sealed = trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
+    let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
+    meta.layout = 2;
+    let writing = trees.write();
+    let mut draft = Draft::default();
+    let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
+    writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
+    writing.commit(&draft).unwrap();
+    drop(writing);
+    drop(trees);
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 2, known: 1 }));
+
+    let dir = closed();
+    fs::write(dir.path().join("store.json"), "{\"version\": 7, \"shape\": \"unknown\"}").unwrap();
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 7, known: 1 }));
+    fs::write(dir.path().join("store.json"), "").unwrap();
+    assert!(matches!(refusal(&dir), StoreError::Corrupt { .. }));
+}
+
+#[test]
+fn a_damaged_database_is_refused_or_reads_as_it_was_but_never_as_something_else() {
+    let whole = closed();
+    let bytes = fs::read(whole.path().join("db/db")).unwrap();
+    let mut refusals = 0;
+    for round in 0..30_u64 {
+        let dir = tempfile::tempdir().unwrap();
+        copy(whole.path(), dir.path());
+        let mut random = fastrand::Rng::with_seed(round);
+        let mut damaged = bytes.clone();
+        let from = random.usize(..damaged.len());
+        let to = (from + random.usize(1..4096)).min(damaged.len());
+        damaged[from..to].fill_with(|| random.u8(..));
+        if round % 5 == 0 {
+            damaged.truncate(from);
+        }
+        fs::write(dir.path().join("db/db"), damaged).unwrap();
+        let read = Store::open(dir.path(), URL).and_then(|store| {
+            let batch = BatchId::parse("bat_1").unwrap();
+            Ok((store.roster(&group("acme"))?, store.changes(&batch)?))
+        });
+        match read {
+            Ok(read) => assert_eq!(read, (Some(roster("acme", &["E1"])), changes()), "round {round}"),
+            Err(error) => {
+                refusals += 1;
+                assert!(!error.is_in_use() && !error.is_full(), "round {round}: {error}");
+            }
+        }
+    }
+    assert!(0 < refusals);
+}
+
+#[test]
+fn what_a_crash_left_of_an_accept_is_swept() {
+    let (dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    let writing = store.inner.trees.write();
+    let mut draft = Draft::default();
+    writing.put(&mut draft, Shelf::Payloads, b"bat_2", &records::payload(b"bat_2", &[entry("E1")]).unwrap()).unwrap();
+    writing.commit(&draft).unwrap();
+    drop(writing);
+    drop(store);
+    let store = Store::open(dir.path(), URL).unwrap();
+    assert_eq!(store.inner.trees.keys(Shelf::Payloads, b"", 9).unwrap(), ["bat_1"]);
+    assert_eq!(store.work(&group("acme")).unwrap(), Some(work("bat_1", "run_1", "acme")));
+}
+
+#[test]
+fn a_grown_database_is_compacted_and_an_interrupted_exchange_is_finished() {
+    let dir = closed();
+    let tight = Limits { bytes: 0, times: 0 };
+    let store = Store::open_within(dir.path(), URL, tight).unwrap();
+    assert_eq!(store.roster(&group("acme")).unwrap(), Some(roster("acme", &["E1"])));
+    drop(store);
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), ["db", "lock", "store.json"]);
+    // Stopped between the two renames, with the copy complete or not.
+    fs::rename(dir.path().join("db"), dir.path().join("db.old")).unwrap();
+    fs::create_dir(dir.path().join("db.new")).unwrap();
+    let store = Store::open(dir.path(), URL).unwrap();
+    assert_eq!(store.roster(&group("acme")).unwrap(), Some(roster("acme", &["E1"])));
+    assert_eq!(names(), ["db", "lock", "store.json"]);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let target = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&file.path(), &target);
+        } else {
+            fs::copy(file.path(), target).unwrap();
+        }
+    }
+}

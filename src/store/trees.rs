@@ -1,0 +1,297 @@
+//! sled itself: the trees, long values in pieces, and one transaction for everything that belongs together.
+//!
+//! Invariant: nothing that sled stores is larger than its threshold for "blobs". sled 0.34 writes larger items to files
+//! of their own that it never syncs, and skips in silence when they are gone after a power cut. A blob can also be a
+//! whole leaf, so pieces are sized such that a full leaf stays below the threshold.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionResult, Transactional};
+use sled::{IVec, Tree};
+
+use super::{StoreError, keys};
+
+/// Memory for pages: enough for the inner nodes and the hot rosters. sled's own default is 1 GiB.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// sled's unit of space on disk; a store keeps the one that it was made with. A quarter of it, 2 MiB, is the threshold
+/// above which an item becomes a blob. Compared to sled's usual 512 KiB with pieces of 3 KiB, a database that is
+/// rewritten again and again ends a third smaller and reads three times as fast.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// A leaf splits above 16 entries and merges with a sibling below 4. Even 32 pieces of this size with the longest keys
+/// are 1.1 MB, far enough below the threshold; and the roster of a group of 500 people is one piece.
+const PIECE_BYTES: usize = 32 * 1024;
+
+/// Length of the number of pieces in front of a value's first piece.
+const HEAD_BYTES: usize = 4;
+
+/// The trees. The order is the order in [`Trees::shelves`]; the number is part of the keys of pieces on disk, so a new
+/// tree goes to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Shelf {
+    /// What the store is, and counters.
+    Meta,
+    /// group: what is known of it beside its roster
+    Groups,
+    /// source: its state
+    Sources,
+    /// source and sha256: the run that accepted this content
+    Accepted,
+    /// group: its confirmed roster
+    Rosters,
+    /// run: its record
+    Runs,
+    /// run: its plan
+    Plans,
+    /// run and batch
+    RunBatches,
+    /// group and batch: the run
+    GroupBatches,
+    /// batch: its record
+    Batches,
+    /// batch: what it submits, while it is open or waits
+    Payloads,
+    /// group: its one open batch
+    Outbox,
+    /// group: the batch that waits behind the open one
+    Waiting,
+    /// batch: what it changed
+    Changes,
+    /// shelf, key and number: the later pieces of long values
+    Pieces,
+}
+
+const SHELVES: [(Shelf, &str); 15] = [
+    (Shelf::Meta, "meta"),
+    (Shelf::Groups, "groups"),
+    (Shelf::Sources, "sources"),
+    (Shelf::Accepted, "accepted"),
+    (Shelf::Rosters, "rosters"),
+    (Shelf::Runs, "runs"),
+    (Shelf::Plans, "plans"),
+    (Shelf::RunBatches, "run_batches"),
+    (Shelf::GroupBatches, "group_batches"),
+    (Shelf::Batches, "batches"),
+    (Shelf::Payloads, "payloads"),
+    (Shelf::Outbox, "outbox"),
+    (Shelf::Waiting, "waiting"),
+    (Shelf::Changes, "changes"),
+    (Shelf::Pieces, "pieces"),
+];
+
+/// The open database.
+pub(super) struct Trees {
+    db: sled::Db,
+    shelves: Vec<Tree>,
+    /// Held by a writer from its first read to its flush: two writers at once make sled's file grow without end.
+    writer: Mutex<()>,
+    /// Held for writing while a transaction is applied, so that a reader of pieces never sees half of one.
+    applying: RwLock<()>,
+}
+
+impl fmt::Debug for Trees {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trees")
+    }
+}
+
+/// What one transaction writes. Built beforehand, since sled may run a transaction's closure again.
+#[derive(Default)]
+pub(super) struct Draft {
+    ops: Vec<(Shelf, IVec, Option<IVec>)>,
+}
+
+/// Proof that nobody else writes.
+pub(super) struct Writing<'a> {
+    trees: &'a Trees,
+    _only: MutexGuard<'a, ()>,
+}
+
+impl Trees {
+    /// Opens or makes the database at `path`.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        guarded(|| {
+            let config = sled::Config::default()
+                .path(path)
+                .cache_capacity(CACHE_BYTES)
+                .segment_size(SEGMENT_BYTES)
+                .flush_every_ms(Some(500));
+            let db = config.open()?;
+            let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Self { db, shelves, writer: Mutex::new(()), applying: RwLock::new(()) })
+        })
+    }
+
+    fn tree(&self, shelf: Shelf) -> Result<&Tree, StoreError> {
+        self.shelves.get(shelf as usize).ok_or_else(|| StoreError::corrupt("a tree of the database is missing"))
+    }
+
+    /// Reads one value.
+    pub(super) fn read(&self, shelf: Shelf, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(|| {
+            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(head) = self.tree(shelf)?.get(key)? else { return Ok(None) };
+            let (pieces, first) = split_head(&head)?;
+            let mut value = first.to_vec();
+            for number in 1..pieces {
+                let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, key, number))?;
+                let piece = piece.ok_or_else(|| StoreError::corrupt("a piece of a record is missing"))?;
+                value.extend_from_slice(&piece);
+            }
+            Ok(Some(value))
+        })
+    }
+
+    /// Whether there is a value.
+    pub(super) fn holds(&self, shelf: Shelf, key: &[u8]) -> Result<bool, StoreError> {
+        guarded(|| Ok(self.tree(shelf)?.contains_key(key)?))
+    }
+
+    /// The keys that begin with `prefix`, in order, at most `limit`.
+    pub(super) fn keys(&self, shelf: Shelf, prefix: &[u8], limit: usize) -> Result<Vec<IVec>, StoreError> {
+        guarded(|| {
+            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
+            let keys = self.tree(shelf)?.scan_prefix(prefix).keys().take(limit);
+            Ok(keys.collect::<Result<Vec<_>, _>>()?)
+        })
+    }
+
+    /// The last key that begins with `prefix`.
+    pub(super) fn last_key(&self, shelf: Shelf, prefix: &[u8]) -> Result<Option<IVec>, StoreError> {
+        guarded(|| {
+            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
+            Ok(self.tree(shelf)?.scan_prefix(prefix).keys().next_back().transpose()?)
+        })
+    }
+
+    /// The last key before `bound`.
+    pub(super) fn key_before(&self, shelf: Shelf, bound: &[u8]) -> Result<Option<IVec>, StoreError> {
+        guarded(|| {
+            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
+            Ok(self.tree(shelf)?.range(..bound).keys().next_back().transpose()?)
+        })
+    }
+
+    /// Waits until nobody else writes.
+    pub(super) fn write(&self) -> Writing<'_> {
+        Writing { trees: self, _only: self.writer.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// Bytes of all keys and values, by reading them all.
+    pub(super) fn live_bytes(&self) -> Result<u64, StoreError> {
+        guarded(|| {
+            let mut bytes = 0;
+            for pair in self.shelves.iter().flat_map(Tree::iter) {
+                let (key, value) = pair?;
+                bytes += (key.len() + value.len()) as u64;
+            }
+            Ok(bytes)
+        })
+    }
+
+    /// Copies everything to a new database at `path` and compares the two.
+    pub(super) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let copy = Self::open(path)?;
+        guarded(|| {
+            copy.db.import(self.db.export());
+            copy.db.flush()?;
+            if copy.db.checksum()? == self.db.checksum()? {
+                Ok(())
+            } else {
+                Err(StoreError::Io { detail: "the compacted copy of the database differs from it".to_owned() })
+            }
+        })
+    }
+
+    /// Bytes of the database on disk.
+    pub(super) fn size(&self) -> Result<u64, StoreError> {
+        guarded(|| Ok(self.db.size_on_disk()?))
+    }
+}
+
+impl Writing<'_> {
+    /// Applies a draft and returns when it is on disk.
+    pub(super) fn commit(&self, draft: &Draft) -> Result<(), StoreError> {
+        self.stage(draft)?;
+        guarded(|| self.trees.db.flush().map(|_| ()).map_err(StoreError::from))
+    }
+
+    /// Applies a draft whole or not at all, without waiting for the disk. What is staged is on disk no later than the
+    /// next commit.
+    pub(super) fn stage(&self, draft: &Draft) -> Result<(), StoreError> {
+        guarded(|| {
+            let _still = self.trees.applying.write().unwrap_or_else(PoisonError::into_inner);
+            let done: TransactionResult<(), StoreError> = self.trees.shelves.as_slice().transaction(|views| {
+                for (shelf, key, value) in &draft.ops {
+                    let Some(view) = views.get(*shelf as usize) else {
+                        let missing = StoreError::corrupt("a tree of the database is missing");
+                        return Err(ConflictableTransactionError::Abort(missing));
+                    };
+                    match value {
+                        Some(value) => view.insert(key, value)?,
+                        None => view.remove(key)?,
+                    };
+                }
+                Ok(())
+            });
+            done.map_err(|error| match error {
+                TransactionError::Abort(error) => error,
+                TransactionError::Storage(error) => error.into(),
+            })
+        })
+    }
+
+    /// Drafts a value. A key may be drafted once only: the old value's pieces are counted here.
+    pub(super) fn put(&self, draft: &mut Draft, shelf: Shelf, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let (first, rest) = value.split_at_checked(PIECE_BYTES).unwrap_or((value, &[]));
+        let mut pieces: u32 = 1;
+        for piece in rest.chunks(PIECE_BYTES) {
+            draft.ops.push((Shelf::Pieces, keys::piece(shelf as u8, key, pieces).into(), Some(piece.into())));
+            pieces += 1;
+        }
+        for number in pieces..self.pieces(shelf, key)? {
+            draft.ops.push((Shelf::Pieces, keys::piece(shelf as u8, key, number).into(), None));
+        }
+        let mut head = Vec::with_capacity(HEAD_BYTES + first.len());
+        head.extend_from_slice(&pieces.to_be_bytes());
+        head.extend_from_slice(first);
+        draft.ops.push((shelf, key.into(), Some(head.into())));
+        Ok(())
+    }
+
+    /// Drafts a removal; nothing happens where there is nothing.
+    pub(super) fn remove(&self, draft: &mut Draft, shelf: Shelf, key: &[u8]) -> Result<(), StoreError> {
+        for number in 1..self.pieces(shelf, key)? {
+            draft.ops.push((Shelf::Pieces, keys::piece(shelf as u8, key, number).into(), None));
+        }
+        draft.ops.push((shelf, key.into(), None));
+        Ok(())
+    }
+
+    fn pieces(&self, shelf: Shelf, key: &[u8]) -> Result<u32, StoreError> {
+        guarded(|| match self.trees.tree(shelf)?.get(key)? {
+            Some(head) => Ok(split_head(&head)?.0),
+            None => Ok(0),
+        })
+    }
+}
+
+fn split_head(head: &[u8]) -> Result<(u32, &[u8]), StoreError> {
+    head.split_first_chunk::<HEAD_BYTES>()
+        .map(|(pieces, first)| (u32::from_be_bytes(*pieces), first))
+        .ok_or_else(|| StoreError::corrupt("a record has no head"))
+}
+
+/// sled panics on some damaged files, when opening and later: that is a damaged store, not the end of the process.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StoreError::corrupt("the database cannot make sense of its files")))
+}
+
+#[cfg(test)]
+mod tests;
