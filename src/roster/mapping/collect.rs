@@ -81,10 +81,6 @@ impl Collector {
             self.findings.note(Code::LongRow, None, message);
             return None;
         }
-        if row.is_short() {
-            let message = "The row has fewer cells than the header; those that lack were read as empty.";
-            self.findings.note(Code::ShortRow, None, message);
-        }
         let cells = Cells::new(row, &self.bound.rules.placeholders);
         let id = identity::read(&self.bound, cells, &mut self.findings)?;
         Some(self.claim(id, row))
