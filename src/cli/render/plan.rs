@@ -274,7 +274,9 @@ fn people(page: &mut Page, tally: &Tally, group: &GroupReport) {
     list(page, "+", "new", &group.new);
     list(page, "↩", "returning", &group.returning);
     if !group.changed.is_empty() {
-        let one = |member: &crate::report::ChangedMember| format!("{} ({})", id(&member.reference_id), fields(&member.fields));
+        let one = |member: &crate::report::ChangedMember| {
+            format!("{} ({})", id(&member.reference_id), fields(&member.fields))
+        };
         page.entry(4, "~", None, &format!("changed: {}", some(&group.changed, one)));
     }
     parts(page, "<", "comes from ", &by(group.moved_in.iter().map(|moved| (moved.from.as_str(), &moved.reference_id))));

@@ -126,7 +126,12 @@ fn source(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
     }
     if source.absent != 0 {
         let who = many(source.absent, "person is", "people are");
-        page.fact(2, "absent", None, &format!("{who} missing from the last exports, and covered until that is confirmed"));
+        page.fact(
+            2,
+            "absent",
+            None,
+            &format!("{who} missing from the last exports, and covered until that is confirmed"),
+        );
     }
     for held in &source.held {
         page.fact(2, "held", Some(Tone::Doubtful), &format!("rosterd show {}", shell_word(held.as_str())));
@@ -137,7 +142,8 @@ fn under_way(page: &mut Page, batch: &Batch, now: DateTime<Utc>) {
     let (word, tone) = phase(batch.phase);
     let members = many(batch.members, "member", "members");
     let since = batch.accepted_at.or(batch.submitted_at).map(|since| format!(", {}", age(since, now)));
-    let until = batch.not_before.filter(|until| now < *until).map(|until| format!(", goes on in {}", span(until - now)));
+    let until =
+        batch.not_before.filter(|until| now < *until).map(|until| format!(", goes on in {}", span(until - now)));
     let attempts = many(batch.attempts.into(), "attempt", "attempts");
     let (since, until) = (since.unwrap_or_default(), until.unwrap_or_default());
     page.entry(2, word, Some(tone), &format!("{}: {members}{since}, {attempts}{until}", clean(batch.group.as_str())));

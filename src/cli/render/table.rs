@@ -55,7 +55,7 @@ impl Column {
 
     /// Counts. A dot stands for none, so that the eye finds the others.
     pub(super) fn counts(head: &'static str, short: &'static str, counts: impl Iterator<Item = u64>) -> Self {
-        let say = |count| if count == 0 { "·".to_owned() } else { count.to_string() };
+        let say = |count: u64| if count == 0 { "·".to_owned() } else { count.to_string() };
         Self { short, ..Self::numbers(head, counts.map(say)) }
     }
 
