@@ -10,7 +10,7 @@ use crate::roster::ids::{GroupRef, ReferenceId};
 
 use super::json::json_plan;
 use super::page::Page;
-use super::words::{clean, count, many, shell_word, some, stop};
+use super::words::{clean, count, many, shell_path, shell_word, some, stop};
 use super::{Screen, Tone};
 
 // With these a plan of any size stays below 200 lines on a terminal of 80 columns, most entries taking two lines.
@@ -350,7 +350,7 @@ pub(super) fn sums(counts: &Counts) -> String {
 
 /// The exact next command.
 fn next(page: &mut Page, plan: &PlanReport) {
-    let file = plan.file.as_ref().map_or_else(|| "FILE".to_owned(), |file| shell_word(&file.name));
+    let file = plan.file.as_ref().map_or_else(|| "FILE".to_owned(), |file| shell_path(&file.name));
     let sync = format!("rosterd sync {file} --source {}", shell_word(plan.source.as_str()));
     match plan.verdict {
         PlanVerdict::Unchanged => page.say("There is nothing to apply."),

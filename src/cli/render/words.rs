@@ -114,12 +114,16 @@ pub(super) fn some<T>(list: &[T], say: impl Fn(&T) -> String) -> String {
 /// A name as one word of a shell's command line.
 pub(super) fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "._/=+:@%,-".contains(c);
-    let text = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
     if !text.is_empty() && text.chars().all(is_plain) {
-        text
+        text.to_owned()
     } else {
-        format!("'{}'", clean(&text).replace('\'', r"'\''"))
+        format!("'{}'", clean(text).replace('\'', r"'\''"))
     }
+}
+
+/// A file's name as one word of a shell's command line, never taken for an option.
+pub(super) fn shell_path(name: &str) -> String {
+    if name.starts_with('-') { shell_word(&format!("./{name}")) } else { shell_word(name) }
 }
 
 /// A text with its first letter in upper case.
