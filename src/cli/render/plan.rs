@@ -260,7 +260,8 @@ impl Tally {
             ("-", self.removed),
             ("!", self.kept),
         ];
-        signs.iter().filter(|(_, people)| *people != 0).map(|(sign, people)| format!(" {sign}{people}")).collect()
+        let signs = signs.iter().filter(|(_, people)| *people != 0).map(|(sign, people)| format!(" {sign}{people}"));
+        signs.collect::<Vec<_>>().concat()
     }
 
     fn line(&self, group: &GroupRef) -> String {
@@ -338,14 +339,13 @@ pub(super) fn sums(counts: &Counts) -> String {
         (counts.unchanged, "unchanged"),
     ];
     let classes = classes.iter().filter(|(people, _)| *people != 0).map(|(people, class)| format!("{people} {class}"));
-    let mut text = classes.collect::<Vec<_>>().join(", ");
-    if text.is_empty() {
-        text.push_str("nobody");
+    let classes = classes.collect::<Vec<_>>().join(", ");
+    let people = if classes.is_empty() { "nobody" } else { &classes };
+    if counts.problems == 0 {
+        people.to_owned()
+    } else {
+        format!("{people}; {} cannot be used", many(counts.problems, "row", "rows"))
     }
-    if counts.problems != 0 {
-        text.push_str(&format!("; {} cannot be used", many(counts.problems, "row", "rows")));
-    }
-    text
 }
 
 /// The exact next command.

@@ -37,7 +37,9 @@ pub fn run(screen: &Screen, detail: &RunDetail) -> String {
     }
     if !batches.is_empty() {
         page.heading(&format!("Batches ({})", batches.len()));
-        batches.iter().for_each(|batch| entry(&mut page, batch));
+        for batch in batches {
+            entry(&mut page, batch);
+        }
     }
     if run.counts != Counts::default() {
         page.gap();
@@ -88,14 +90,15 @@ fn entry(page: &mut Page, batch: &Batch) {
 }
 
 fn numbers(batch: &Batch) -> String {
-    let mut text = many(batch.members, "member", "members");
+    let mut parts = vec![many(batch.members, "member", "members")];
     if batch.phase == Phase::Completed {
-        text.push_str(&format!(", {} added, {} removed", batch.added, batch.removed));
+        parts.push(format!("{} added, {} removed", batch.added, batch.removed));
     }
     if !batch.failures.is_empty() {
-        text.push_str(&format!(", {} failed", batch.failures.len()));
+        parts.push(format!("{} failed", batch.failures.len()));
     }
-    format!("{text}, {}", many(batch.attempts.into(), "attempt", "attempts"))
+    parts.push(many(batch.attempts.into(), "attempt", "attempts"));
+    parts.join(", ")
 }
 
 fn times(batch: &Batch) -> Vec<Fact> {
@@ -221,7 +224,9 @@ pub fn batch(screen: &Screen, detail: &BatchDetail) -> String {
         page.say("No changes are recorded.");
     } else {
         page.heading(&format!("Changes ({})", changes.len()));
-        changes.iter().for_each(|change| page.entry(2, sign(&change.change), None, &one(change)));
+        for change in changes {
+            page.entry(2, sign(&change.change), None, &one(change));
+        }
     }
     page.heading("What to do now");
     let before = page.lines();
@@ -244,15 +249,8 @@ fn sign(change: &str) -> &'static str {
 
 fn one(change: &ChangeReport) -> String {
     let ChangeReport { reference_id, change, fields: changed, from_run, line } = change;
-    let mut text = format!("{}: {}", clean(reference_id.as_str()), clean(&change.replace('_', " ")));
-    if !changed.is_empty() {
-        text.push_str(&format!(" ({})", fields(changed)));
-    }
-    if let Some(line) = line {
-        text.push_str(&format!(", line {line}"));
-    }
-    if let Some(run) = from_run {
-        text.push_str(&format!(", {}", clean(run.as_str())));
-    }
-    text
+    let which = if changed.is_empty() { String::new() } else { format!(" ({})", fields(changed)) };
+    let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+    let run = from_run.as_ref().map(|run| format!(", {}", clean(run.as_str()))).unwrap_or_default();
+    format!("{}: {}{which}{line}{run}", clean(reference_id.as_str()), clean(&change.replace('_', " ")))
 }

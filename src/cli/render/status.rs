@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::report::{Batch, GroupStatus, SourceStatus, Status};
+use crate::roster::ids::{BatchId, GroupId, GroupRef};
 
 use super::json::{json_groups, json_status};
 use super::page::Page;
@@ -167,12 +168,12 @@ pub fn groups(screen: &Screen, groups: &[GroupStatus]) -> String {
     let confirmed = |group: &GroupStatus| group.confirmed_at.map_or_else(|| "never".to_owned(), time);
     let made_by = |group: &GroupStatus| if group.made_by_us { "rosterd" } else { "others" }.to_owned();
     let columns = vec![
-        Column::text("group", text(|group| group.group.as_ref().map(|id| id.as_str()))),
-        Column::text("id", text(|group| group.group_id.as_ref().map(|id| id.as_str()))),
+        Column::text("group", text(|group| group.group.as_ref().map(GroupRef::as_str))),
+        Column::text("id", text(|group| group.group_id.as_ref().map(GroupId::as_str))),
         Column::flexible("name", text(|group| Some(&group.name))),
         Column::numbers("members", groups.iter().map(members)),
         Column::text("confirmed", groups.iter().map(confirmed)),
-        Column::text("last batch", text(|group| group.last_batch.as_ref().map(|id| id.as_str()))),
+        Column::text("last batch", text(|group| group.last_batch.as_ref().map(BatchId::as_str))),
         Column::text("made by", groups.iter().map(made_by)),
         Column::states("state", groups.iter().map(standing)),
     ];
@@ -180,7 +181,7 @@ pub fn groups(screen: &Screen, groups: &[GroupStatus]) -> String {
     let mut page = Page::new(*screen);
     page.gap();
     for group in groups {
-        let name = group.group.as_ref().map(|id| id.as_str()).or(group.group_id.as_ref().map(|id| id.as_str()));
+        let name = group.group.as_ref().map(GroupRef::as_str).or(group.group_id.as_ref().map(GroupId::as_str));
         if let (Some(name), Some(why)) = (name, &group.paused) {
             page.item(0, &format!("{} is paused: {}", clean(name), clean(why)));
             page.command(2, &retry(name));

@@ -138,5 +138,7 @@ fn lay_out(screen: Screen, columns: &[Column]) -> String {
             Kind::Text | Kind::Flexible => CellAlignment::Left,
         });
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut text = table.trim_fmt();
+    text.push('\n');
+    text
 }

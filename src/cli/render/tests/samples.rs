@@ -75,7 +75,7 @@ pub(super) fn problem(
     message: &str,
     still_covered: Option<bool>,
 ) -> ProblemReport {
-    let column = (line % 2 == 0).then(|| "Birth Date".to_owned());
+    let column = line.is_multiple_of(2).then(|| "Birth Date".to_owned());
     let reference_id = id.map(str::to_owned);
     ProblemReport { problem: Problem { line, column, reference_id, code, message: message.to_owned() }, still_covered }
 }
