@@ -95,7 +95,11 @@ pub(super) fn ending(detail: &RunDetail) -> Ending {
     }
 }
 
-async fn open(file: &Path, source: Option<SourceName>, as_of: Option<NaiveDate>) -> Result<(Export, Body), Failure> {
+pub(super) async fn open(
+    file: &Path,
+    source: Option<SourceName>,
+    as_of: Option<NaiveDate>,
+) -> Result<(Export, Body), Failure> {
     let failed = |error: std::io::Error| {
         let ending = if error.kind() == std::io::ErrorKind::NotFound { Ending::NoInput } else { Ending::Unexpected };
         Failure::new(ending, format!("cannot read {}: {error}", file.display()))
