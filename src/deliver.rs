@@ -231,12 +231,11 @@ impl Deliverer {
 
     /// Asks for something harmless, to learn whether the key is good again.
     async fn probe(&self) {
-        match self.api.plans().await {
-            Err(crate::api::ApiError::Unauthorized { status }) => warn!(status, "the API still refuses the key"),
-            Ok(_) | Err(_) => {
-                info!("delivery goes on");
-                self.key_refused.send_replace(false);
-            }
+        if let Err(crate::api::ApiError::Unauthorized { status }) = self.api.plans().await {
+            warn!(status, "the API still refuses the key");
+        } else {
+            info!("delivery goes on");
+            self.key_refused.send_replace(false);
         }
     }
 

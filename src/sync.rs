@@ -114,6 +114,15 @@ pub enum SyncError {
     Refused(String),
 }
 
+/// What a plan may let through beside what the file says.
+#[derive(Default)]
+struct Release {
+    /// When the file was last modified; without it no file is stale.
+    modified: Option<DateTime<Utc>>,
+    /// What a person released.
+    approval: Option<Approval>,
+}
+
 /// A plan and all that carrying it out needs, free of borrows.
 struct Planned {
     report: PlanReport,
@@ -206,8 +215,9 @@ impl Desk {
         };
         self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
-        let modified = Some(job.file.modified);
-        let planned = self.plan(&source, &id, examined, modified, job.approval.as_ref().map(|it| it.0.clone())).await?;
+        let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
+        let release = Release { modified: Some(job.file.modified), approval };
+        let planned = self.plan(&source, &id, examined, release).await?;
         self.record(&job, run, planned, state).await
     }
 
@@ -335,9 +345,9 @@ impl Desk {
         source: &Source,
         run: &RunId,
         examined: Examined,
-        modified: Option<DateTime<Utc>>,
-        approval: Option<Approval>,
+        release: Release,
     ) -> Result<Planned, SyncError> {
+        let Release { modified, approval } = release;
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
         let members_per_request = self.config.api.members_per_request;
@@ -403,7 +413,7 @@ impl Desk {
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(&source, &run, examined, None, None).await?;
+        let planned = self.plan(&source, &run, examined, Release::default()).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 

@@ -88,8 +88,9 @@ async fn show(config: &Arc<Config>, home: &Path, base_url: &str) -> Result<(), F
     ))?;
 
     title("1. HR drops the first export")?;
-    say(DAY_1.lines().take(3).map(|line| format!("   {line}\n")).collect::<String>().as_str())?;
-    say("   … 9 people in two divisions\n\n")?;
+    let head: Vec<&str> = DAY_1.lines().take(3).collect();
+    say(&indented(&head.join("\n")))?;
+    say("  | … 9 people in two divisions\n\n")?;
     let first = drop_and_wait(config, &inbox, "employees-monday.csv", DAY_1).await?;
     say(&format!("A second of standing still, and the daemon delivered it: {}.\n", in_a_word(&first.run)))?;
 
@@ -158,10 +159,10 @@ async fn ask(config: &Arc<Config>, question: Question) -> Result<Answer, Failure
 
 async fn plan(config: &Arc<Config>, screen: &Screen, file: &Path) -> Result<String, Failure> {
     let (question, body) = export::open(file, None, None).await?;
-    match access::ask(config, Question::Plan(question), Some(body), |_| {}).await? {
-        Answer::Plan(report, counts) => Ok(render::plan(screen, &report, &counts)),
-        _ => Err(export::unexpected()),
-    }
+    let Answer::Plan(report, counts) = access::ask(config, Question::Plan(question), Some(body), |_| {}).await? else {
+        return Err(export::unexpected());
+    };
+    Ok(render::plan(screen, &report, &counts))
 }
 
 fn in_a_word(run: &Run) -> String {
@@ -173,7 +174,8 @@ fn title(text: &str) -> std::io::Result<()> {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  | {line}\n")).collect()
+    let lines: Vec<String> = text.lines().map(|line| format!("  | {line}")).collect();
+    format!("{}\n", lines.join("\n"))
 }
 
 fn say(text: &str) -> std::io::Result<()> {

@@ -67,10 +67,8 @@ pub(super) async fn deliver(
     })
     .await;
     bar.done();
-    match answer? {
-        Answer::Run(detail) => Ok(detail),
-        _ => Err(unexpected()),
-    }
+    let Answer::Run(detail) = answer? else { return Err(unexpected()) };
+    Ok(detail)
 }
 
 /// How a command ends that led to this run.

@@ -191,11 +191,17 @@ impl Judge<'_, '_> {
             match &decision.class {
                 Class::Changed(fields) => {
                     staying += 1;
-                    fields.iter().for_each(|field| *changed.entry(*field).or_default() += 1);
+                    for field in fields {
+                        *changed.entry(*field).or_default() += 1;
+                    }
                 }
                 Class::Unchanged => staying += 1,
-                Class::New | Class::Returning | Class::Terminated(_) | Class::Missing => {}
-                Class::Kept(_) | Class::Withheld(_) => {}
+                Class::New
+                | Class::Returning
+                | Class::Terminated(_)
+                | Class::Missing
+                | Class::Kept(_)
+                | Class::Withheld(_) => {}
             }
         }
         let (field, value) = changed.into_iter().max_by_key(|(_, count)| *count)?;
@@ -221,11 +227,10 @@ impl Judge<'_, '_> {
 
     /// People who are held one by one, reported group by group.
     fn people(&self, guard: &'static str, groups: &[GroupPlan<'_>], places: &[Place], doubt: &Doubt) -> Vec<Judgement> {
-        let what = match doubt {
-            Doubt::AnotherPerson => {
-                "has another last name and another birth date: perhaps the id was given to somebody else"
-            }
-            _ => "is already on a roster under an id that the file lacks",
+        let what = if *doubt == Doubt::AnotherPerson {
+            "has another last name and another birth date: perhaps the id was given to somebody else"
+        } else {
+            "is already on a roster under an id that the file lacks"
         };
         let by_group = places.chunk_by(|a, b| a.group == b.group);
         by_group

@@ -122,17 +122,16 @@ impl Desk {
 
     /// The group that a person means, by reference or id: our record of it, and the API's.
     async fn find(&self, group: &str) -> Result<(Option<GroupRecord>, Option<Group>), Refusal> {
-        let records = self.store.call(|store| store.groups()).await?;
+        let records = self.store.call(Store::groups).await?;
         let is_meant = |reference: Option<&GroupRef>, id: Option<&GroupId>| {
             reference.is_some_and(|reference| reference.as_str() == group) || id.is_some_and(|id| id.as_str() == group)
         };
         let record = records.into_iter().find(|record| is_meant(Some(&record.group), record.id.as_ref()));
-        let found = match record.as_ref().and_then(|record| record.id.as_ref()) {
-            Some(id) => Some(self.api.group(id).await?),
-            None => {
-                let mut there = self.api.groups().await?.into_iter();
-                there.find(|found| is_meant(found.external_reference_id.as_ref(), Some(&found.id)))
-            }
+        let found = if let Some(id) = record.as_ref().and_then(|record| record.id.as_ref()) {
+            Some(self.api.group(id).await?)
+        } else {
+            let mut there = self.api.groups().await?.into_iter();
+            there.find(|found| is_meant(found.external_reference_id.as_ref(), Some(&found.id)))
         };
         if record.is_none() && found.is_none() {
             return Err(Refusal::usage(format!("no group {group}, here or in the API; `rosterd groups` lists them")));
