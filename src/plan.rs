@@ -403,3 +403,6 @@ impl Decision<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
