@@ -36,6 +36,7 @@ pub mod filing;
 pub mod groups;
 pub mod status;
 
+use baseline::Known;
 use examine::{ExamineError, Examined};
 
 /// Where exports are passed over.
@@ -114,13 +115,17 @@ pub enum SyncError {
     Refused(String),
 }
 
-/// What a plan may let through beside what the file says.
-#[derive(Default)]
-struct Release {
-    /// When the file was last modified; without it no file is stale.
-    modified: Option<DateTime<Utc>>,
-    /// What a person released.
-    approval: Option<Approval>,
+/// What a plan is made for.
+enum Release {
+    /// To be looked at: no payload is composed, and the file's age does not count.
+    Look,
+    /// To be carried out.
+    Carry {
+        /// When the file was last modified.
+        modified: DateTime<Utc>,
+        /// What a person released.
+        approval: Option<Approval>,
+    },
 }
 
 /// A plan and all that carrying it out needs, free of borrows.
@@ -208,7 +213,11 @@ impl Desk {
             run.reason = Some(format!("the same content was accepted as run {before}, and nothing newer since"));
             return self.conclude(&job, run, RunState::Duplicate, None).await;
         }
-        let examined = match examine::read(&job.file.path, survey, &source, self.today(&source, job.as_of)).await {
+        // What is known is loaded while the export is read.
+        let today = self.today(&source, job.as_of);
+        let reading = examine::read(&job.file.path, survey, &source, today);
+        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let examined = match examined {
             Ok(examined) => Examined { name: job.file.name.clone(), ..examined },
             Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
@@ -216,8 +225,8 @@ impl Desk {
         self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
         let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
-        let release = Release { modified: Some(job.file.modified), approval };
-        let planned = self.plan(&source, &id, examined, release).await?;
+        let release = Release::Carry { modified: job.file.modified, approval };
+        let planned = self.plan(&source, &id, (examined, known?), release).await?;
         self.record(&job, run, planned, state).await
     }
 
@@ -344,15 +353,19 @@ impl Desk {
         &self,
         source: &Source,
         run: &RunId,
-        examined: Examined,
+        (examined, known): (Examined, Known),
         release: Release,
     ) -> Result<Planned, SyncError> {
-        let Release { modified, approval } = release;
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
         let members_per_request = self.config.api.members_per_request;
         let planned = self.store.call(move |store| {
-            let baselines = baseline::gather(store, &source, &examined.reading)?;
+            let groups = store.groups()?;
+            let baselines = known.baselines(&groups, &source, &examined.reading);
+            let (modified, approval) = match &release {
+                Release::Look => (None, None),
+                Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
+            };
             let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
             let input = plan::Input {
                 run: &run,
@@ -367,20 +380,22 @@ impl Desk {
                     confirm_absence: source.confirm_absence.get(),
                     members_per_request,
                 },
-                approval: approval.as_ref(),
+                approval,
                 now,
             };
             let plan = plan::plan(input);
             let file = FileFacts { name: examined.name, sha256: examined.sha256, rows: examined.reading.rows };
             let mut report = plan::summary::report(&plan, Some(file));
-            let groups = store.groups()?;
             for group in &mut report.groups {
                 let known = groups.iter().find(|record| record.group == group.group);
                 group.group_id = known.and_then(|record| record.id.clone());
             }
             Ok(Planned {
                 counts: plan.counts(),
-                works: works(store, &plan, &input),
+                works: match &release {
+                    Release::Look => Vec::new(),
+                    Release::Carry { .. } => works(store, &plan, &input),
+                },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
                 report,
@@ -407,13 +422,15 @@ impl Desk {
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
-        let examined = match examine::read(path, survey, &source, self.today(&source, as_of)).await {
+        let reading = examine::read(path, survey, &source, self.today(&source, as_of));
+        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let examined = match examined {
             Ok(examined) => Examined { name: name.to_owned(), ..examined },
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(&source, &run, examined, Release::default()).await?;
+        let planned = self.plan(&source, &run, (examined, known?), Release::Look).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 

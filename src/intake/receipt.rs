@@ -268,6 +268,13 @@ fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[
             }
         }
     }
+    let other_plan = plan.map_or(0, with_other_plan);
+    if other_plan != 0 && run.state != RunState::Rejected {
+        page.item(&format!(
+            "People whose plan changed: {other_plan}. The benefits system does not move somebody to another plan by \
+             itself; they keep the plan that they were added with. Tell whoever runs rosterd if that is wrong."
+        ));
+    }
     if has_errors && run.state != RunState::Rejected {
         page.item("Mend the rows that could not be used, in the HR system, and drop a new export.");
     }
@@ -277,6 +284,12 @@ fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[
              coverage.",
         );
     }
+}
+
+/// Known members whom the file puts on another plan.
+fn with_other_plan(plan: &PlanReport) -> usize {
+    let changed = plan.groups.iter().flat_map(|group| &group.changed);
+    changed.filter(|member| member.fields.iter().any(|field| field == "plan_id")).count()
 }
 
 fn is_error(report: &ProblemReport) -> bool {

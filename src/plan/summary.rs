@@ -1,7 +1,7 @@
 //! A plan as it is told: the stable report, and each doubt in words.
 
 use crate::export::problem::Severity;
-use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, MovedIn, MovedOut, PlanReport, ProblemReport};
+use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, PlanReport, ProblemReport};
 use crate::roster::ids::ReferenceId;
 
 use super::{Class, Decision, Doubt, GroupPlan, Plan};
@@ -73,15 +73,6 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
         Class::Terminated(_) => report.terminated.push(reference_id),
         Class::Missing => report.missing.push(reference_id),
         Class::Kept(doubt) | Class::Withheld(doubt) => {
-            match (doubt, &decision.class) {
-                (Doubt::Moving { to, .. }, Class::Kept(_)) => {
-                    report.moved_out.push(MovedOut { reference_id: reference_id.clone(), to: to.clone() });
-                }
-                (Doubt::Moving { from, .. }, _) => {
-                    report.moved_in.push(MovedIn { reference_id: reference_id.clone(), from: from.clone() });
-                }
-                _ => {}
-            }
             let reason = words(doubt, decision.after.is_some());
             report.kept.push(KeptMember { reference_id, reason });
         }
@@ -104,7 +95,9 @@ fn words(doubt: &Doubt, is_covered: bool) -> String {
         }
         Doubt::Unidentified => format!("{stays}: missing, but a row without a readable id could be theirs"),
         Doubt::OtherSource(source) => format!("{stays}: the record of source {source} counts"),
-        Doubt::Moving { from, to } => format!("{stays}: on the roster of {from}, and the file says {to}"),
+        Doubt::Moving { from, to } => format!(
+            "{stays}: on the roster of {from}, and the file says {to}; moves between groups are not yet supported"
+        ),
         Doubt::AnotherPerson => {
             format!("{stays}: last name and birth date both changed; perhaps the id was given to somebody else")
         }

@@ -7,51 +7,83 @@ use tracing::info;
 use crate::config::Source;
 use crate::plan::{Baseline, GroupStanding, Previous};
 use crate::report::Phase;
-use crate::roster::Reading;
 use crate::roster::ids::{GroupRef, SourceName};
+use crate::roster::{ConfirmedRoster, Entry, Reading};
 use crate::store::{GroupRecord, SourceState, Store, StoreError};
 
 use super::examine::Examined;
 use super::{Desk, SyncError};
 
-/// The baselines of all groups, of every source: a plan must know where else a person is covered.
-pub(super) fn gather(
-    store: &Store,
-    source: &Source,
-    reading: &Reading,
-) -> Result<BTreeMap<GroupRef, Baseline>, StoreError> {
-    let records: BTreeMap<GroupRef, GroupRecord> =
-        store.groups()?.into_iter().map(|record| (record.group.clone(), record)).collect();
-    let standing = |group: &GroupRef| match records.get(group) {
-        Some(record) if record.made_by_us => GroupStanding::Ours,
-        Some(_) => GroupStanding::Stranger,
-        None if source.group.create => GroupStanding::Ours,
-        None => GroupStanding::Lacking,
-    };
-    let mut baselines = BTreeMap::new();
-    store.each_roster(|roster| {
-        let group = roster.group.clone();
-        let standing = standing(&group);
-        baselines.insert(group, Baseline::new(Some(roster), standing));
-    })?;
-    for group in reading.groups.keys() {
-        baselines.entry(group.clone()).or_insert_with(|| Baseline::new(None, standing(group)));
-    }
-    for group in store.groups_with_work()? {
-        let baseline = baselines.remove(&group).unwrap_or_else(|| Baseline::new(None, standing(&group)));
-        baselines.insert(group.clone(), under_way(store, &group, baseline)?);
-    }
-    Ok(baselines)
+/// What the store knows of all groups, of every source: a plan must know where else a person is covered. Loaded while the
+/// export is read; what the API confirms in the meantime is in it too, as under way.
+pub(super) struct Known {
+    under_way: Vec<UnderWay>,
+    rosters: Vec<ConfirmedRoster>,
 }
 
-fn under_way(store: &Store, group: &GroupRef, mut baseline: Baseline) -> Result<Baseline, StoreError> {
-    let Some(open) = store.work(group)? else { return Ok(baseline) };
-    let may_have_arrived = open.batch.phase != Phase::Pending || open.batch.attempts != 0;
-    if may_have_arrived {
-        baseline = baseline.with_in_flight(&open.payload);
+/// The work of one group.
+struct UnderWay {
+    group: GroupRef,
+    /// The payload that the API may be carrying out already.
+    in_flight: Option<Vec<Entry>>,
+    /// The payload that is sent last, where that is another one.
+    queued: Option<Vec<Entry>>,
+}
+
+impl Known {
+    /// The order matters: a batch that is settled between the two steps is then seen twice, as under way and as confirmed, and
+    /// nobody whom it added is overlooked.
+    pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
+        let mut under_way = Vec::new();
+        for group in store.groups_with_work()? {
+            let Some(open) = store.work(&group)? else { continue };
+            let next = store.next_work(&group)?.map(|next| next.payload);
+            let may_have_arrived = open.batch.phase != Phase::Pending || open.batch.attempts != 0;
+            under_way.push(match (may_have_arrived, next) {
+                (true, next) => UnderWay { group, in_flight: Some(open.payload), queued: next },
+                (false, next) => UnderWay { group, in_flight: None, queued: next.or(Some(open.payload)) },
+            });
+        }
+        let mut rosters = Vec::new();
+        store.each_roster(|roster| rosters.push(roster))?;
+        Ok(Self { under_way, rosters })
     }
-    let queued = store.next_work(group)?.unwrap_or(open);
-    Ok(baseline.with_queued(queued.payload))
+
+    /// The baselines of all groups that are known, and of those that the reading names.
+    pub(super) fn baselines(
+        self,
+        records: &[GroupRecord],
+        source: &Source,
+        reading: &Reading,
+    ) -> BTreeMap<GroupRef, Baseline> {
+        let records: BTreeMap<&GroupRef, &GroupRecord> = records.iter().map(|record| (&record.group, record)).collect();
+        let standing = |group: &GroupRef| match records.get(group) {
+            Some(record) if record.made_by_us => GroupStanding::Ours,
+            Some(_) => GroupStanding::Stranger,
+            None if source.group.create => GroupStanding::Ours,
+            None => GroupStanding::Lacking,
+        };
+        let mut baselines = BTreeMap::new();
+        for roster in self.rosters {
+            let (group, standing) = (roster.group.clone(), standing(&roster.group));
+            baselines.insert(group, Baseline::new(Some(roster), standing));
+        }
+        let work = self.under_way.iter().map(|work| &work.group);
+        for group in reading.groups.keys().chain(work) {
+            baselines.entry(group.clone()).or_insert_with(|| Baseline::new(None, standing(group)));
+        }
+        for UnderWay { group, in_flight, queued } in self.under_way {
+            let Some(mut baseline) = baselines.remove(&group) else { continue };
+            if let Some(payload) = &in_flight {
+                baseline = baseline.with_in_flight(payload);
+            }
+            if let Some(payload) = queued.or(in_flight) {
+                baseline = baseline.with_queued(payload);
+            }
+            baselines.insert(group, baseline);
+        }
+        baselines
+    }
 }
 
 /// What the export before this one was like.

@@ -104,7 +104,10 @@ impl Desk {
         let record = record.ok_or_else(|| Refusal::usage(format!("nothing was ever synced to {group}")))?;
         let news = self.deliverer.news();
         let now = self.clock.now();
+        // Not while a plan is made: it counts on the work that it was made against.
+        let turn = self.turn.lock().await;
         let run = self.store.call(move |store| release(store, record, actor, now)).await?;
+        drop(turn);
         let run = run.ok_or_else(|| {
             Refusal::usage(format!("{group} has nothing queued and nothing confirmed: drop its export again"))
         })?;

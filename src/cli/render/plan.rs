@@ -200,6 +200,23 @@ pub(super) fn groups(page: &mut Page, screen: Screen, groups: &[GroupReport]) {
         let groups = many(left, "more group", "more groups");
         page.item(2, &format!("… and {groups}:{} (--json has all)", sum.signs()));
     }
+    let other_plan = groups_with_other_plan(groups);
+    if other_plan != 0 {
+        page.item(
+            2,
+            &format!(
+                "The API does not move a known member to another plan: {} with a new plan_id keep the plan that they were \
+                 added with.",
+                many(other_plan, "person", "people")
+            ),
+        );
+    }
+}
+
+/// Known members whom the file puts on another plan.
+fn groups_with_other_plan(groups: &[GroupReport]) -> u64 {
+    let changed = groups.iter().flat_map(|group| &group.changed);
+    changed.filter(|member| member.fields.iter().any(|field| field == "plan_id")).count() as u64
 }
 
 /// How many people in each class of a group.
