@@ -34,6 +34,7 @@ pub mod baseline;
 pub mod examine;
 pub mod filing;
 pub mod groups;
+pub mod retention;
 pub mod status;
 
 use baseline::Known;

@@ -110,6 +110,9 @@ impl Desk {
             return Ok(());
         }
         let there = self.api.groups().await?;
+        if let Some(organization) = there.iter().find_map(|found| found.organization_id.clone()) {
+            self.store.call(move |store| store.bind_organization(&organization)).await?;
+        }
         let create = source.group.create;
         let records: Vec<GroupRecord> = unheard
             .into_iter()
