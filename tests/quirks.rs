@@ -518,4 +518,34 @@ fn a_new_plan_of_a_known_member_is_sent_and_the_receipt_says_what_becomes_of_it(
         }
     }
     assert_same(&rosters(&world), &expected, "an API that applies plans has them all");
+    let receipt = world.filed_text("processed", "day1.csv.receipt.txt");
+    let (_, plans) = receipt.split_once("New plans that do not take effect (4)").unwrap();
+    for person in ["0000028", "0000072", "0000128", "0000129"] {
+        assert!(plans.contains(&format!("- Person {person}.")), "{receipt}");
+    }
+}
+
+// === files of which nothing can be used ===
+
+#[test]
+fn a_file_without_one_usable_row_is_rejected_with_its_rows_and_ends_nobody() {
+    let world = World::new(&source(1, ""));
+    let [day0, mut day1] = clean();
+    assert_done(&world.sync(&world.export("day0.csv", &case("base", 0)), DAYS[0]));
+    let sent = world.sandbox.requests().len();
+    for row in &mut day1 {
+        row.insert("Position Status".to_owned(), "?".to_owned());
+    }
+    let said = world.sync(&world.export("day1.csv", &written(&day1)), DAYS[1]);
+    assert_eq!(said.code, 65, "{}", said.all());
+    assert_eq!(world.sandbox.requests().len(), sent);
+    assert_same(&rosters(&world), &wanted(&day0, DAYS[0]), "day 1");
+    let shown = world.newest_run();
+    let reason = shown["run"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("none of its 200 rows can be used; the first, line 2: \"?\" is no status"), "{reason}");
+    assert_eq!(shown["plan"]["problems"].as_array().unwrap().len(), 200);
+    assert_eq!(
+        rows(world.filed_text("rejected", ".problems.csv").trim_start_matches('\u{feff}').as_bytes()).len(),
+        200
+    );
 }
