@@ -1,7 +1,12 @@
 //! The same 200 people and the same changes in ten shapes, through the real binary into a sandbox. What must be on the
 //! rosters is worked out here from the clean pair by plain code that shares nothing with rosterd's own reading.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by falling over"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -543,9 +548,6 @@ fn a_file_without_one_usable_row_is_rejected_with_its_rows_and_ends_nobody() {
     let shown = world.newest_run();
     let reason = shown["run"]["reason"].as_str().unwrap();
     assert!(reason.starts_with("none of its 200 rows can be used; the first, line 2: \"?\" is no status"), "{reason}");
-    assert_eq!(shown["plan"]["problems"].as_array().unwrap().len(), 200);
-    assert_eq!(
-        rows(world.filed_text("rejected", ".problems.csv").trim_start_matches('\u{feff}').as_bytes()).len(),
-        200
-    );
+    let problems = world.filed_text("rejected", ".problems.csv");
+    assert_eq!(problems.matches(",unknown_status,").count(), 200, "{problems}");
 }

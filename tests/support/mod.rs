@@ -65,14 +65,14 @@ impl World {
         let at = home.path();
         std::fs::create_dir(at.join("inbox")).unwrap();
         let config = format!(
-            "state_dir = {state:?}\n\
+            "state_dir = '{state}'\n\
              [api]\nbase_url = \"http://{address}\"\nrequests_per_second = 1000.0\n\
              [poll]\nfirst_after = \"100ms\"\n\
-             [control]\nsocket = {socket:?}\n\
-             [[source]]\nname = \"hris\"\ninbox = {inbox:?}\ntimezone = \"America/New_York\"\n{source}",
-            state = at.join("state"),
-            socket = at.join("control.sock"),
-            inbox = at.join("inbox"),
+             [control]\nsocket = '{socket}'\n\
+             [[source]]\nname = \"hris\"\ninbox = '{inbox}'\ntimezone = \"America/New_York\"\n{source}",
+            state = at.join("state").display(),
+            socket = at.join("control.sock").display(),
+            inbox = at.join("inbox").display(),
         );
         std::fs::write(at.join("config.toml"), config).unwrap();
         Self { sandbox, home, stop: Some(stop), server: Some(server) }
@@ -83,7 +83,7 @@ impl World {
         let output = Command::new(env!("CARGO_BIN_EXE_rosterd"))
             .arg("-c")
             .arg(self.home.path().join("config.toml"))
-            .args(args.iter().map(|arg| arg.as_ref()))
+            .args(args)
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH"))
             .env("HOME", self.home.path())
