@@ -18,14 +18,15 @@ use crate::api::{ApiError, MemberSync};
 use crate::clock::Clock;
 use crate::config::{Config, Mode, Source};
 use crate::deliver::Deliverer;
-use crate::export::problem::Broken;
+use crate::export::problem::{Broken, Problem};
 use crate::intake::InboxState;
 use crate::intake::spool::{Claimed, Place, SpoolError};
 use crate::plan::{self, Approval, Plan};
 use crate::report::{
-    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, Run, RunState,
-    Trigger,
+    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, ProblemReport,
+    Run, RunState, Trigger,
 };
+use crate::roster::Reading;
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 use crate::store::{AcceptedExport, RunFilter, RunRecord, SourceState, Store, StoreError, Work};
 
@@ -203,7 +204,7 @@ impl Desk {
 
         let survey = match examine::survey(&job.file.path, &source).await {
             Ok(survey) => survey,
-            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
+            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken, Vec::new()).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
         };
         run.file = Some(FileFacts { name: job.file.name.clone(), sha256: survey.sha256.clone(), rows: 0 });
@@ -220,9 +221,15 @@ impl Desk {
         let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
         let examined = match examined {
             Ok(examined) => Examined { name: job.file.name.clone(), ..examined },
-            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
+            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken, Vec::new()).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
         };
+        if let Some(broken) = examine::unusable(&examined.reading) {
+            let Reading { rows, invalid_rows, problems, .. } = examined.reading;
+            run.counts = Counts { rows, problems: invalid_rows, ..Counts::default() };
+            run.file = run.file.map(|file| FileFacts { rows, ..file });
+            return self.reject(&job, run, &broken, problems).await;
+        }
         self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
         let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
@@ -280,7 +287,7 @@ impl Desk {
     }
 
     /// A broken file: recorded as rejected, filed away with its account.
-    async fn reject(&self, job: &Job, mut run: Run, broken: &Broken) -> Result<Run, SyncError> {
+    async fn reject(&self, job: &Job, mut run: Run, broken: &Broken, problems: Vec<Problem>) -> Result<Run, SyncError> {
         warn!(run = %run.run, source = %run.source, code = ?broken.code, line = broken.line, "the export is rejected");
         run.reason = Some(broken.message.clone());
         run.file.get_or_insert_with(|| FileFacts { name: job.file.name.clone(), sha256: String::new(), rows: 0 });
@@ -296,7 +303,7 @@ impl Desk {
                 verdict: GuardVerdict::Reject,
                 sum: broken.message.clone(),
             }],
-            problems: Vec::new(),
+            problems: problems.into_iter().map(|problem| ProblemReport { problem, still_covered: None }).collect(),
             groups: Vec::new(),
         };
         self.conclude(job, run, RunState::Rejected, Some(report)).await
@@ -430,6 +437,9 @@ impl Desk {
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
+        if let Some(broken) = examine::unusable(&examined.reading) {
+            return Ok(Err(broken));
+        }
         let run = self.store.ids().run(self.clock.now());
         let planned = self.plan(&source, &run, (examined, known?), Release::Look).await?;
         Ok(Ok((planned.report, planned.counts)))

@@ -1,7 +1,7 @@
 //! A plan as it is told: the stable report, and each doubt in words.
 
 use crate::export::problem::Severity;
-use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, PlanReport, ProblemReport};
+use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, NOT_ADDED, PlanReport, ProblemReport};
 use crate::roster::ids::ReferenceId;
 
 use super::{Class, Decision, Doubt, GroupPlan, Plan};
@@ -24,7 +24,11 @@ fn problems(plan: &Plan<'_>) -> Vec<ProblemReport> {
         let id = ReferenceId::parse(reference_id).ok()?;
         let decision = |group: &GroupPlan<'_>| {
             let at = group.decisions.binary_search_by(|decision| decision.reference_id.cmp(&id)).ok()?;
-            group.decisions.get(at).map(|decision| decision.after.is_some())
+            // Of a file that is held whole nothing is applied: who would join is not covered, who would leave still is.
+            let roster = |decision: &Decision<'_>| {
+                if plan.is_held_whole { decision.before.is_some() } else { decision.after.is_some() }
+            };
+            group.decisions.get(at).map(roster)
         };
         Some(plan.groups.iter().filter_map(decision).any(|is_covered| is_covered))
     };
@@ -86,7 +90,7 @@ fn has_news(report: &GroupReport) -> bool {
 
 /// A doubt in words, for the operator and for HR.
 fn words(doubt: &Doubt, is_covered: bool) -> String {
-    let stays = if is_covered { "still covered" } else { "not added" };
+    let stays = if is_covered { "still covered" } else { NOT_ADDED };
     match doubt {
         Doubt::Invalid => format!("{stays}: the row cannot be used as it is"),
         Doubt::Conflict => format!("{stays}: rows of this person contradict each other"),
