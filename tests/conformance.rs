@@ -223,8 +223,10 @@ mod tests {
             rig.sandbox.fail_next("E2", FailOn::Remove, "not now");
             let mut failures = rig.sync(roster(&["E1", "E3"])).await.failures;
             failures.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
-            let said: Vec<_> =
-                failures.iter().map(|it| (it.reference_id.as_str(), it.operation.clone(), it.reason.as_str())).collect();
+            let said: Vec<_> = failures
+                .iter()
+                .map(|it| (it.reference_id.as_str(), it.operation.clone(), it.reason.as_str()))
+                .collect();
             assert_eq!(said, [("E2", Operation::Remove, "not now"), ("E3", Operation::Add, "no room")]);
             assert_eq!(rig.ids(), ["E1", "E2"]);
 

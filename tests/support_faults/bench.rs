@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// What nothing here takes, on the slowest machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 pub const KEY: &str = "vit_apk_Zq7bench0key0marked";
 
@@ -82,13 +82,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            give_up_after: "1h",
-            guards: "",
-            sources: &["hris"],
-            confirm_absence: 1,
-            timeout: "2s",
-        }
+        Self { give_up_after: "1h", guards: "", sources: &["hris"], confirm_absence: 1, timeout: "2s" }
     }
 }
 
@@ -160,7 +154,7 @@ impl Bench {
         let mut text = format!(
             "state_dir = \"{dir}/state\"\n\
              [api]\nbase_url = \"{url}\"\napi_key_file = \"{dir}/key\"\nrequests_per_second = 1000.0\n\
-             timeout = \"{timeout}\"\n\
+             connect_timeout = \"{timeout}\"\ntimeout = \"{timeout}\"\n\
              [poll]\nfirst_after = \"20ms\"\nmax_interval = \"200ms\"\nalert_after = \"1s\"\n\
              give_up_after = \"{give_up}\"\n\
              [control]\nsocket = \"{dir}/control.sock\"\n\
@@ -232,9 +226,9 @@ impl Bench {
     #[track_caller]
     pub fn run_of(&self, file: &str, states: &[&str]) -> Value {
         until(&format!("{file} in {states:?}"), || {
-            self.history().into_iter().find(|run| {
-                run["file"]["name"] == file && states.iter().any(|state| run["state"] == *state)
-            })
+            self.history()
+                .into_iter()
+                .find(|run| run["file"]["name"] == file && states.iter().any(|state| run["state"] == *state))
         })
     }
 
