@@ -96,6 +96,8 @@ impl Crew {
     /// Waits for `stop`, or for a task that ends although nobody asked it to; then lets every task finish.
     async fn work(mut self) -> Result<(), DaemonError> {
         let ended = tokio::select! {
+            // First: the first task that obeys the stop is not one that ended by itself.
+            biased;
             () = self.stop.cancelled() => None,
             ended = self.tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or(("crashed", Ok(())))),
         };

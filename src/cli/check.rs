@@ -25,6 +25,9 @@ const TIMES_SHOWN: usize = 3;
 /// Problems of a file that are shown; the rest is counted.
 const PROBLEMS_SHOWN: usize = 50;
 
+/// Of something that is worth a look, and no reason to stay down.
+const WARNING: &str = "WARN";
+
 /// One thing that was looked at.
 struct Checked {
     what: String,
@@ -38,9 +41,8 @@ impl Checked {
         Self { what: what.into(), mark: "ok  ", trouble: None, detail: detail.into() }
     }
 
-    /// Worth a look, and no reason to stay down.
     fn doubtful(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { what: what.into(), mark: "WARN", trouble: None, detail: detail.into() }
+        Self { what: what.into(), mark: WARNING, trouble: None, detail: detail.into() }
     }
 
     fn bad(what: impl Into<String>, ending: Ending, detail: impl Into<String>) -> Self {
@@ -143,7 +145,12 @@ fn say(context: &Context, checks: &[Checked]) -> std::io::Result<()> {
     if context.screen.is_json() {
         let checks: Vec<_> = checks
             .iter()
-            .map(|checked| json!({"check": checked.what, "ok": checked.trouble.is_none(), "detail": checked.detail}))
+            .map(|checked| {
+                json!({
+                    "check": checked.what, "ok": checked.trouble.is_none(), "warning": checked.mark == WARNING,
+                    "detail": checked.detail,
+                })
+            })
             .collect();
         return render::print(&format!("{}\n", json!({"schema": SCHEMA, "checks": checks})));
     }

@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 /// What nothing here takes, on the slowest machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-pub const KEY: &str = "vit_apk_Zq7bench0key0marked";
+pub(crate) const KEY: &str = "vit_apk_Zq7bench0key0marked";
 
 /// Looks until there is something to see.
 #[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -35,15 +35,15 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A sandbox on a socket of its own thread.
-pub struct Server {
-    pub sandbox: Sandbox,
-    pub url: String,
+pub(crate) struct Server {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) url: String,
     stop: CancellationToken,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
-    pub fn start(script: Script) -> Self {
+    pub(crate) fn start(script: Script) -> Self {
         let sandbox = Sandbox::new(script);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -72,12 +72,12 @@ impl Drop for Server {
 
 /// What the config of a bench says beside its paths.
 #[derive(Clone)]
-pub struct Settings {
-    pub give_up_after: &'static str,
-    pub guards: &'static str,
-    pub sources: &'static [&'static str],
-    pub confirm_absence: u32,
-    pub timeout: &'static str,
+pub(crate) struct Settings {
+    pub(crate) give_up_after: &'static str,
+    pub(crate) guards: &'static str,
+    pub(crate) sources: &'static [&'static str],
+    pub(crate) confirm_absence: u32,
+    pub(crate) timeout: &'static str,
 }
 
 impl Default for Settings {
@@ -88,37 +88,37 @@ impl Default for Settings {
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     #[track_caller]
-    pub fn ends_with(self, code: i32) -> Self {
+    pub(crate) fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
         self
     }
 
     /// Its output as JSON, one value a line.
     #[track_caller]
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{self:#?}"))).collect()
     }
 }
 
-pub struct Bench {
-    pub dir: TempDir,
-    pub server: Server,
+pub(crate) struct Bench {
+    pub(crate) dir: TempDir,
+    pub(crate) server: Server,
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&Settings::default(), Script::default())
     }
 
-    pub fn with(settings: &Settings, script: Script) -> Self {
+    pub(crate) fn with(settings: &Settings, script: Script) -> Self {
         let bench = Self { dir: TempDir::new().unwrap(), server: Server::start(script) };
         bench.write_key(KEY);
         for source in settings.sources {
@@ -128,28 +128,28 @@ impl Bench {
         bench
     }
 
-    pub fn sandbox(&self) -> &Sandbox {
+    pub(crate) fn sandbox(&self) -> &Sandbox {
         &self.server.sandbox
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn inbox(&self) -> PathBuf {
+    pub(crate) fn inbox(&self) -> PathBuf {
         self.inbox_of("hris")
     }
 
-    pub fn inbox_of(&self, source: &str) -> PathBuf {
+    pub(crate) fn inbox_of(&self, source: &str) -> PathBuf {
         self.path("in").join(source)
     }
 
-    pub fn write_key(&self, key: &str) {
+    pub(crate) fn write_key(&self, key: &str) {
         std::fs::write(self.path("key"), key).unwrap();
         std::fs::set_permissions(self.path("key"), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    pub fn configure(&self, settings: &Settings) {
+    pub(crate) fn configure(&self, settings: &Settings) {
         let dir = self.dir.path().display();
         let mut text = format!(
             "state_dir = \"{dir}/state\"\n\
@@ -183,7 +183,11 @@ impl Bench {
         std::fs::write(self.path("config.toml"), text).unwrap();
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
+        self.command_with("config.toml")
+    }
+
+    fn command_with(&self, config: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rosterd"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
@@ -192,39 +196,44 @@ impl Bench {
             }
         }
         command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("CREDENTIALS_DIRECTORY");
-        command.arg("-c").arg(self.path("config.toml")).stdin(Stdio::null());
+        command.arg("-c").arg(self.path(config)).stdin(Stdio::null());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Said {
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
         said(self.command().args(args))
     }
 
+    /// A command with another config.
+    pub(crate) fn run_with(&self, config: &str, args: &[&str]) -> Said {
+        said(self.command_with(config).args(args))
+    }
+
     /// Writes an export outside of the inbox, and gives it to `sync`.
-    pub fn sync(&self, name: &str, text: &str) -> Said {
+    pub(crate) fn sync(&self, name: &str, text: &str) -> Said {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         self.run(&["--json", "sync", path.to_str().unwrap()])
     }
 
     /// Drops an export into the inbox.
-    pub fn drop(&self, name: &str, text: &str) {
+    pub(crate) fn drop(&self, name: &str, text: &str) {
         std::fs::write(self.inbox().join(name), text).unwrap();
     }
 
-    pub fn daemon(&self) -> Daemon {
+    pub(crate) fn daemon(&self) -> Daemon {
         let daemon = Daemon::start(self.command().arg("run"));
         daemon.hears("ready");
         daemon
     }
 
-    pub fn history(&self) -> Vec<Value> {
+    pub(crate) fn history(&self) -> Vec<Value> {
         self.run(&["--json", "history"]).ends_with(0).lines()
     }
 
     /// Waits for a run of the file that is in one of the states.
     #[track_caller]
-    pub fn run_of(&self, file: &str, states: &[&str]) -> Value {
+    pub(crate) fn run_of(&self, file: &str, states: &[&str]) -> Value {
         until(&format!("{file} in {states:?}"), || {
             self.history()
                 .into_iter()
@@ -234,14 +243,14 @@ impl Bench {
 
     /// The API's rosters of all groups hold these, and no rule was broken on the way.
     #[track_caller]
-    pub fn holds(&self, group: &str, ids: &[&str]) {
+    pub(crate) fn holds(&self, group: &str, ids: &[&str]) {
         let stored: BTreeSet<String> = self.sandbox().roster(group).into_keys().collect();
         assert_eq!(stored, ids.iter().map(|id| (*id).to_owned()).collect(), "the roster of {group}");
         assert_eq!(self.sandbox().audit(), []);
     }
 }
 
-pub fn said(command: &mut Command) -> Said {
+fn said(command: &mut Command) -> Said {
     let output = command.output().unwrap();
     Said {
         code: output.status.code().unwrap_or(-1),
@@ -251,7 +260,7 @@ pub fn said(command: &mut Command) -> Said {
 }
 
 /// Files below a folder, relative to it, sorted.
-pub fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(below) = folders.pop() {
@@ -269,13 +278,13 @@ pub fn files(folder: &Path) -> Vec<String> {
 }
 
 /// A running daemon. Killed when dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: Arc<Mutex<String>>,
 }
 
 impl Daemon {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (heard, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
@@ -289,17 +298,17 @@ impl Daemon {
         Self { child, log }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     #[track_caller]
-    pub fn hears(&self, text: &str) {
+    pub(crate) fn hears(&self, text: &str) {
         self.hears_times(text, 1);
     }
 
     #[track_caller]
-    pub fn hears_times(&self, text: &str, times: usize) {
+    pub(crate) fn hears_times(&self, text: &str, times: usize) {
         let begun = Instant::now();
         while self.log().matches(text).count() < times {
             assert!(begun.elapsed() < DEADLINE, "{text} was not logged:\n{}", self.log());
@@ -307,24 +316,24 @@ impl Daemon {
         }
     }
 
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub fn ended(&mut self) -> i32 {
+    pub(crate) fn ended(&mut self) -> i32 {
         let status = until("the daemon's end", || self.child.try_wait().unwrap());
         status.code().unwrap_or(-1)
     }
 
     /// SIGTERM, to the end.
     #[track_caller]
-    pub fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         self.signal(Signal::TERM);
         let code = self.ended();
         assert_eq!(code, 0, "{}", self.log());
@@ -340,12 +349,12 @@ impl Drop for Daemon {
 }
 
 /// An export in the form of the bench's config.
-pub fn export(people: &[&str]) -> String {
+pub(crate) fn export(people: &[&str]) -> String {
     export_of(people.iter().map(|id| (*id, "east", "Active")))
 }
 
 /// An export of people with group and status.
-pub fn export_of<'a>(people: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> String {
+pub(crate) fn export_of<'a>(people: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> String {
     let mut text = "Id,First,Last,Born,Mail,Phone,Street,City,State,Zip,Division,Status\n".to_owned();
     for (id, group, status) in people {
         writeln!(
