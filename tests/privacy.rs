@@ -11,7 +11,7 @@ mod tests {
 
     use rosterd::sandbox::script::{FailOn, Fault, On, Rule, Script};
 
-    use super::bench::{Bench, Daemon, KEY, Said, Settings, files, until};
+    use super::bench::{Bench, Daemon, KEY, Said, Settings, files};
 
     /// In every word of a person, in whatever case.
     const MARK: &str = "zzmark";
@@ -83,10 +83,10 @@ mod tests {
         let mut undecodable = good.clone().into_bytes();
         undecodable.extend_from_slice(b"E3,Zzmark\x00\x01\xff\xfe\x81,Zzmarklast\n");
         vec![
-            ("cut.csv", good.trim_end().trim_end_matches("ctive").as_bytes().to_vec()),
+            ("cut.csv", good.trim_end().trim_end_matches(",east,Active").as_bytes().to_vec()),
             ("quote.csv", good.replacen("Zzmarklast", "\"Zzmarklast", 1).into_bytes()),
             ("headless.csv", person("E1").into_bytes()),
-            ("column.csv", good.replacen("Born", "Zzmark Born", 1).into_bytes()),
+            ("column.csv", good.replacen("Born", "Birthday", 1).into_bytes()),
             ("binary.csv", undecodable),
             ("invalid.csv", format!("{HEADER}{}", person("E1").replace("1971-11-23", "Zzmark")).into_bytes()),
         ]
@@ -271,6 +271,5 @@ mod tests {
         bench.write_key(KEY);
         assert_eq!(refused("in the config"), 78);
         ears.check();
-        until("nothing", || Some(()));
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use crate::config::Source;
-use crate::export::problem::{Broken, BrokenCode};
+use crate::export::problem::{Broken, BrokenCode, Severity};
 use crate::export::{self, Survey};
 use crate::roster::Reading;
 use crate::roster::mapping::{Collector, Mapping};
@@ -91,8 +91,28 @@ pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) 
     let mut reading = collector.finish();
     reading.problems.extend(reader.findings());
     reading.problems.sort_by_key(|problem| problem.line);
+    if let Some(broken) = nothing_usable(&reading) {
+        return Err(broken.into());
+    }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Examined { name, sha256: survey.sha256, reading })
+}
+
+/// A file without one row that can be used says nothing about anybody: most often a column slipped, or a format changed.
+fn nothing_usable(reading: &Reading) -> Option<Broken> {
+    if reading.rows == 0 || reading.invalid_rows < reading.rows {
+        return None;
+    }
+    let first = reading.problems.iter().find(|problem| problem.code.severity() == Severity::Error);
+    let example = first.map(|problem| {
+        let column = problem.column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
+        format!("; the first: line {}{column}: {}", problem.line, problem.message)
+    });
+    Some(Broken {
+        code: BrokenCode::NoValidRow,
+        line: first.map(|problem| problem.line),
+        message: format!("not one of its {} rows can be used{}", reading.rows, example.unwrap_or_default()),
+    })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -1,4 +1,5 @@
 //! A workbench for the real binary: a sandbox on a socket, a config, an inbox, and the process.
+#![allow(dead_code, clippy::allow_attributes, reason = "every test file that shares it uses another part of it")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
