@@ -300,6 +300,6 @@ async fn fired(
             error!(%error, "the schedule's time cannot be recorded");
             Ok(())
         }
-        Ok(_) => Ok(()),
+        Ok(()) => Ok(()),
     }
 }

@@ -413,12 +413,12 @@ mod tests {
             let mut asked = self.desk.answer(question, "tester".to_owned(), &mut body, progress);
             loop {
                 tokio::select! {
-                    Some(_) = moved.recv() => {}
-                    answer = &mut asked => match answer? {
-                        Answer::Run(detail) => return Ok(*detail),
-                        other => panic!("{other:?}"),
-                    },
+                                   Some(_) = moved.recv() => {}
+                                   answer = &mut asked => {
+                let Answer::Run(detail) = answer? else { panic!("not a run") };
+                return Ok(*detail);
                 }
+                               }
             }
         }
 
@@ -426,10 +426,9 @@ mod tests {
             let (progress, _moved) = mpsc::channel(1);
             let mut body: &[u8] = &[];
             let question = Question::Show { id: run.to_owned() };
-            match self.desk.answer(question, "tester".to_owned(), &mut body, progress).await.unwrap() {
-                Answer::Run(detail) => *detail,
-                other => panic!("{other:?}"),
-            }
+            let answer = self.desk.answer(question, "tester".to_owned(), &mut body, progress).await.unwrap();
+            let Answer::Run(detail) = answer else { panic!("not a run") };
+            *detail
         }
 
         fn seconds(&self) -> i64 {
@@ -446,7 +445,7 @@ mod tests {
         let config = Arc::new(config::load(&bench.path("config.toml"), &no_environment()).unwrap());
         let store = open(&bench.path("state"), &config.api.base_url);
         let settings = deliver::Settings { poll: config.poll, max_in_flight: 4 };
-        let deliverer = Deliverer::new(store.clone(), api.clone(), clock.clone(), settings);
+        let deliverer = Deliverer::new(store.clone(), Arc::clone(&api) as _, clock.clone(), settings);
         let desk = Desk::new(config, store, api, clock.clone(), Arc::clone(&deliverer));
         let room = Room { sandbox, desk, begun: clock.now(), clock };
         let stop = CancellationToken::new();

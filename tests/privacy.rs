@@ -101,8 +101,11 @@ mod tests {
         let mut found = Vec::new();
         for wanted in wanted {
             if let Some(at) = lower.find(&wanted) {
-                let around: String =
-                    lower.chars().skip(lower[..at].chars().count().saturating_sub(150)).take(300).collect();
+                let around: String = lower
+                    .chars()
+                    .skip(lower.get(..at).unwrap().chars().count().saturating_sub(150))
+                    .take(300)
+                    .collect();
                 found.push(format!("{wanted}: …{around}…"));
             }
         }

@@ -69,13 +69,12 @@ impl InMemory {
             Ok(begun) => self.sandbox.finish(&head, &begun, body.as_bytes()),
         };
         match delivery {
-            Delivery::Whole => self.verdict(&reply, intent),
             Delivery::Reset => Err(silence(intent, "connection reset")),
             Delivery::Half if reply.is_success() => {
                 Err(useless(intent, reply.status, "the connection ended in the middle of the answer"))
             }
-            // What a failure says beyond its status changes nothing.
-            Delivery::Half => self.verdict(&reply, intent),
+            // What half a failure says beyond its status changes nothing.
+            Delivery::Whole | Delivery::Half => self.verdict(&reply, intent),
             Delivery::Late(wait) if wait < PATIENCE => {
                 tokio::time::sleep(wait).await;
                 self.verdict(&reply, intent)

@@ -46,16 +46,13 @@ impl From<io::Error> for ExamineError {
 
 /// A file that the service has no right to read is as good as broken: whoever dropped it has to drop it again.
 fn open(path: &Path) -> Result<File, ExamineError> {
-    File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => Broken {
-            code: BrokenCode::Unreadable,
-            line: None,
-            message: "the service may not read the file: its sender made it private; make it readable to the group of \
-                      the folder (rw-r-----) and drop it again"
-                .to_owned(),
+    File::open(path).map_err(|error| {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return error.into();
         }
-        .into(),
-        _ => error.into(),
+        let message = "the service may not read the file: its sender made it private; make it readable to the group of \
+                       the folder (rw-r-----) and drop it again";
+        Broken { code: BrokenCode::Unreadable, line: None, message: message.to_owned() }.into()
     })
 }
 
