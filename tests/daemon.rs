@@ -188,7 +188,7 @@ mod tests {
         std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(if is_root { 0o600 } else { 0o000 })).unwrap();
         std::fs::rename(&aside, bench.inbox().join("private.csv")).unwrap();
         daemon.hears("the export is rejected");
-        receipt(&bench, "rejected", "private.csv", "the service may not read the file");
+        receipt(&bench, "rejected", "private.csv", "service may not read the file");
         assert_eq!(files(&bench.inbox().join(".rosterd")), Vec::<String>::new());
         daemon.stop();
     }
