@@ -259,6 +259,7 @@ impl From<Refusal> for Failure {
             RefusalKind::Unavailable => Ending::Unavailable,
             RefusalKind::Store => Ending::Store,
             RefusalKind::TryLater => Ending::TryLater,
+            RefusalKind::Paused => Ending::Incident,
             RefusalKind::Unexpected => Ending::Unexpected,
         };
         Self::new(ending, refusal.message)

@@ -213,6 +213,8 @@ pub enum RefusalKind {
     Store,
     /// Nothing is wrong that time does not mend.
     TryLater,
+    /// The group is paused after results that nobody planned.
+    Paused,
     /// Anything else.
     Unexpected,
 }

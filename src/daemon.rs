@@ -85,30 +85,35 @@ impl Outside {
 
 /// The daemon's tasks: each one tracked and named, and its end everybody's business.
 struct Crew {
-    tasks: JoinSet<&'static str>,
+    tasks: JoinSet<(&'static str, Result<(), StoreError>)>,
     stop: CancellationToken,
 }
 
 impl Crew {
-    fn start(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        let work = async move {
-            work.await;
-            name
-        };
+    fn start(&mut self, name: &'static str, work: impl Future<Output = Result<(), StoreError>> + Send + 'static) {
+        let work = async move { (name, work.await) };
         self.tasks.spawn(work.instrument(info_span!("task", name)));
     }
 
     /// Waits for `stop`, or for a task that ends although nobody asked it to; then lets every task finish.
     async fn work(mut self) -> Result<(), DaemonError> {
         let ended = tokio::select! {
+            // First: the first task that obeys the stop is not one that ended by itself.
+            biased;
             () = self.stop.cancelled() => None,
-            ended = self.tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or("crashed")),
+            ended = self.tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or(("crashed", Ok(())))),
         };
         self.stop.cancel();
-        while self.tasks.join_next().await.is_some() {}
-        match ended {
-            Some(name) => Err(DaemonError::TaskEnded(name)),
-            None => Ok(()),
+        let mut failed = None;
+        while let Some(drained) = self.tasks.join_next().await {
+            if let Ok((_, Err(error))) = drained {
+                failed = Some(error);
+            }
+        }
+        match (ended, failed) {
+            (Some((_, Err(error))), _) | (Some((_, Ok(()))) | None, Some(error)) => Err(error.into()),
+            (Some((name, Ok(()))), None) => Err(DaemonError::TaskEnded(name)),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -137,27 +142,28 @@ pub async fn run(
         let (state, shown) = watch::channel(InboxState::default());
         inboxes.insert(source.name.clone(), shown);
         let intake = intake(source, &store, &clock, state).await?;
-        crew.start("intake", watch_inbox(source.name.clone(), intake, arrivals.clone(), stop.clone()));
+        let watching = watch_inbox(source.name.clone(), intake, arrivals.clone(), stop.clone());
+        crew.start("intake", endless(watching));
     }
     drop(arrivals);
     let running = Running { since: clock.now(), inboxes };
     let desk = Desk::new(Arc::clone(&config), store.clone(), api, clock, Arc::clone(&deliverer));
     let desk = Arc::new(desk.with_daemon(running));
     if config.mode == Mode::Apply {
-        crew.start("deliver", deliver(Arc::clone(&deliverer), stop.clone()));
+        crew.start("deliver", Arc::clone(&deliverer).run(stop.clone()));
     }
     crew.start("desk", serve_desk(Arc::clone(&desk), arrived, stop.clone()));
-    crew.start("retention", retire(Arc::clone(&desk), stop.clone()));
-    crew.start("control", server.serve(desk, stop.clone()));
+    crew.start("retention", endless(retire(Arc::clone(&desk), stop.clone())));
+    crew.start("control", endless(server.serve(desk, stop.clone())));
     ready(&store);
     drop(store);
     crew.work().await
 }
 
-async fn deliver(deliverer: Arc<Deliverer>, stop: CancellationToken) {
-    if let Err(error) = deliverer.run(stop).await {
-        error!(%error, "delivery cannot start");
-    }
+/// A task that the state cannot end.
+async fn endless(work: impl Future<Output = ()>) -> Result<(), StoreError> {
+    work.await;
+    Ok(())
 }
 
 async fn retire(desk: Arc<Desk>, stop: CancellationToken) {
@@ -220,8 +226,13 @@ enum Woken {
     Closed,
 }
 
-/// Passes over what arrives, one after the other, and rewrites receipts as runs end.
-async fn serve_desk(desk: Arc<Desk>, mut arrived: mpsc::Receiver<(SourceName, Arrival)>, stop: CancellationToken) {
+/// Passes over what arrives, one after the other, and rewrites receipts as runs end. Ends with [`StoreError::Full`]: the
+/// database takes no more writes until it is opened again.
+async fn serve_desk(
+    desk: Arc<Desk>,
+    mut arrived: mpsc::Receiver<(SourceName, Arrival)>,
+    stop: CancellationToken,
+) -> Result<(), StoreError> {
     let mut news = desk.deliverer.news();
     let mut put_off: Vec<Job> = Vec::new();
     let mut is_closed = false;
@@ -241,18 +252,18 @@ async fn serve_desk(desk: Arc<Desk>, mut arrived: mpsc::Receiver<(SourceName, Ar
             () = tokio::time::sleep(AGAIN_AFTER), if !put_off.is_empty() => Woken::Again,
         };
         match woken {
-            Woken::Stop => return,
+            Woken::Stop => return Ok(()),
             Woken::Closed => is_closed = true,
             Woken::Arrived(source, Arrival::File(file, trigger)) => {
                 let job = Job { source, file, trigger, as_of: None, actor: None, approval: None };
-                put_off.extend(pass(&desk, job).await);
+                put_off.extend(pass(&desk, job).await?);
             }
             Woken::Arrived(source, Arrival::Scheduled(appointment, nominal)) => {
-                fired(&desk, source, appointment.key().to_owned(), nominal).await;
+                fired(&desk, source, appointment.key().to_owned(), nominal).await?;
             }
             Woken::Again => {
                 for job in std::mem::take(&mut put_off) {
-                    put_off.extend(pass(&desk, job).await);
+                    put_off.extend(pass(&desk, job).await?);
                 }
             }
             Woken::News(News::RunEnded(run)) => desk.rewrite_receipt(&run).await,
@@ -263,10 +274,11 @@ async fn serve_desk(desk: Arc<Desk>, mut arrived: mpsc::Receiver<(SourceName, Ar
 }
 
 /// Passes over one export; gives it back when it has to be tried again.
-async fn pass(desk: &Desk, job: Job) -> Option<Job> {
+async fn pass(desk: &Desk, job: Job) -> Result<Option<Job>, StoreError> {
     let span = info_span!("run", source = %job.source);
-    match desk.pass(job.clone()).instrument(span).await {
+    Ok(match desk.pass(job.clone()).instrument(span).await {
         Ok(_) => None,
+        Err(SyncError::Store(error)) if error.is_full() => return Err(error),
         Err(error @ SyncError::Changed) => {
             warn!(%error, "the export is read again once it has settled");
             None
@@ -279,18 +291,28 @@ async fn pass(desk: &Desk, job: Job) -> Option<Job> {
             warn!(%error, again_after = ?AGAIN_AFTER, "the export cannot be passed over now");
             Some(job)
         }
-    }
+    })
 }
 
 /// Remembers that a schedule fired, so that a missed time fires once and no time fires twice.
-async fn fired(desk: &Desk, source: SourceName, key: String, nominal: chrono::DateTime<chrono::Utc>) {
+async fn fired(
+    desk: &Desk,
+    source: SourceName,
+    key: String,
+    nominal: chrono::DateTime<chrono::Utc>,
+) -> Result<(), StoreError> {
     info!(%source, schedule = key, late_s = (desk.clock.now() - nominal).max(TimeDelta::zero()).num_seconds(), "schedule fired");
     let recorded = desk.store.call(move |store| {
         store.update_source(&source, |state| {
             state.fired.insert(key, nominal);
         })
     });
-    if let Err(error) = recorded.await {
-        error!(%error, "the schedule's time cannot be recorded");
+    match recorded.await {
+        Err(error) if error.is_full() => Err(error),
+        Err(error) => {
+            error!(%error, "the schedule's time cannot be recorded");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -64,17 +65,22 @@ pub struct Deliverer {
     settings: Settings,
     permits: Semaphore,
     wake: Notify,
+    /// Counts up when a person releases something: whoever waits for a later attempt looks again.
+    released: watch::Sender<u64>,
     key_refused: watch::Sender<bool>,
     unfinished: Mutex<HashMap<RunId, usize>>,
     news: broadcast::Sender<News>,
 }
+
+/// A group whose drive ended, and how.
+type Drive = (GroupRef, Result<(), StoreError>);
 
 /// What the room's loop was woken by.
 enum Woken {
     Stop,
     Look,
     Probe,
-    Ended(Option<GroupRef>),
+    Ended(Option<Drive>),
 }
 
 impl Deliverer {
@@ -87,6 +93,7 @@ impl Deliverer {
             settings,
             permits: Semaphore::new(settings.max_in_flight),
             wake: Notify::new(),
+            released: watch::Sender::new(0),
             key_refused: watch::Sender::new(false),
             unfinished: Mutex::default(),
             news: broadcast::Sender::new(NEWS_CAPACITY),
@@ -113,6 +120,7 @@ impl Deliverer {
 
     /// Tells the task to look for work, after a group was released.
     pub fn nudge(&self) {
+        self.released.send_modify(|count| *count = count.wrapping_add(1));
         self.wake.notify_one();
     }
 
@@ -120,46 +128,57 @@ impl Deliverer {
     /// recorded answer.
     ///
     /// # Errors
-    /// [`StoreError`] when the work in the store cannot be read at the start.
+    /// [`StoreError`] when the work in the store cannot be read at the start, and [`StoreError::Full`] at any time: the
+    /// store takes no more writes until it is opened again, so there is nothing to wait for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
         self.take_stock().await?;
-        let mut drives: JoinSet<GroupRef> = JoinSet::new();
+        let cut_short = stop.child_token();
+        let mut drives: JoinSet<Drive> = JoinSet::new();
         let mut active: HashSet<GroupRef> = HashSet::new();
+        // By the time since the last probe, not since the last event: a busy day must not put it off.
+        let mut probe_at = None;
         self.wake.notify_one();
-        loop {
-            let key_refused = self.is_key_refused();
+        let ended = loop {
+            probe_at =
+                if self.is_key_refused() { probe_at.or_else(|| Some(Instant::now() + PROBE_EVERY)) } else { None };
             let woken = tokio::select! {
                 biased;
                 () = stop.cancelled() => Woken::Stop,
                 Some(ended) = drives.join_next() => Woken::Ended(ended.ok()),
                 () = self.wake.notified() => Woken::Look,
-                () = tokio::time::sleep(PROBE_EVERY), if key_refused => Woken::Probe,
+                () = tokio::time::sleep_until(probe_at.unwrap_or_else(Instant::now)), if probe_at.is_some() => Woken::Probe,
             };
             match woken {
-                Woken::Stop => break,
-                Woken::Probe => self.probe().await,
+                Woken::Stop => break Ok(()),
+                Woken::Probe => {
+                    probe_at = None;
+                    self.probe().await;
+                }
                 Woken::Look => {
                     for group in self.groups_with_work().await {
-                        self.start(&mut drives, &mut active, group, &stop);
+                        self.start(&mut drives, &mut active, group, &cut_short);
                     }
                 }
-                Woken::Ended(Some(group)) => {
+                Woken::Ended(Some((_, Err(error)))) => break Err(error),
+                Woken::Ended(Some((group, Ok(())))) => {
                     active.remove(&group);
                     // Work that came in while the drive was ending has nobody to carry it otherwise.
                     if self.has_work(&group).await {
-                        self.start(&mut drives, &mut active, group, &stop);
+                        self.start(&mut drives, &mut active, group, &cut_short);
                     }
                 }
                 Woken::Ended(None) => error!("a drive ended abnormally"),
             }
-        }
+        };
+        // One that failed does not cut the others between a request and its recorded answer.
+        cut_short.cancel();
         while drives.join_next().await.is_some() {}
-        Ok(())
+        ended
     }
 
     fn start(
         self: &Arc<Self>,
-        drives: &mut JoinSet<GroupRef>,
+        drives: &mut JoinSet<Drive>,
         active: &mut HashSet<GroupRef>,
         group: GroupRef,
         stop: &CancellationToken,
@@ -170,8 +189,8 @@ impl Deliverer {
             let stop = stop.clone();
             drives.spawn(
                 async move {
-                    deliverer.drive(&group, &stop).await;
-                    group
+                    let ended = deliverer.drive(&group, &stop).await;
+                    (group, ended)
                 }
                 .instrument(span),
             );

@@ -85,7 +85,14 @@ async fn answer_alone(
     let is_delivering = config.mode == Mode::Apply && delivers(&question);
     let delivery = {
         let stop = stop.clone();
-        async move { if is_delivering { deliverer.run(stop).await } else { Ok(()) } }
+        async move {
+            if is_delivering {
+                deliverer.run(stop).await
+            } else {
+                stop.cancelled().await;
+                Ok(())
+            }
+        }
     };
     let actor = user_name(rustix::process::getuid().as_raw());
     let answering = async {
@@ -100,8 +107,13 @@ async fn answer_alone(
         stop.cancel();
         answer
     };
-    let (delivered, answer) = tokio::join!(delivery, answering);
-    delivered.map_err(Refusal::from)?;
+    tokio::pin!(delivery, answering);
+    let answer = tokio::select! {
+        answer = &mut answering => answer,
+        // Nothing more is delivered, so there is no answer to wait for.
+        Err(error) = &mut delivery => return Err(Refusal::from(error).into()),
+    };
+    delivery.await.map_err(Refusal::from)?;
     Ok(answer?)
 }
 

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KEY_PLACES, Source};
 use crate::control::Refusal;
 use crate::export::problem::Severity;
-use crate::intake::spool::Spool;
+use crate::intake::spool::{Spool, SpoolError};
 use crate::report::SCHEMA;
 use crate::roster::ids::{PlanId, SourceName};
 use crate::roster::{Reading, Standing};
@@ -25,20 +25,28 @@ const TIMES_SHOWN: usize = 3;
 /// Problems of a file that are shown; the rest is counted.
 const PROBLEMS_SHOWN: usize = 50;
 
+/// Of something that is worth a look, and no reason to stay down.
+const WARNING: &str = "WARN";
+
 /// One thing that was looked at.
 struct Checked {
     what: String,
+    mark: &'static str,
     trouble: Option<Ending>,
     detail: String,
 }
 
 impl Checked {
     fn good(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { what: what.into(), trouble: None, detail: detail.into() }
+        Self { what: what.into(), mark: "ok  ", trouble: None, detail: detail.into() }
+    }
+
+    fn doubtful(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), mark: WARNING, trouble: None, detail: detail.into() }
     }
 
     fn bad(what: impl Into<String>, ending: Ending, detail: impl Into<String>) -> Self {
-        Self { what: what.into(), trouble: Some(ending), detail: detail.into() }
+        Self { what: what.into(), mark: "FAIL", trouble: Some(ending), detail: detail.into() }
     }
 }
 
@@ -63,7 +71,7 @@ pub async fn check(
     });
     checks.push(check_state(&config));
     for source in &config.sources {
-        checks.extend(check_source(source));
+        checks.extend(check_source(source, offline));
     }
     if !offline {
         checks.extend(check_api(&config).await);
@@ -83,11 +91,14 @@ fn check_state(config: &Config) -> Checked {
     }
 }
 
-fn check_source(source: &Source) -> Vec<Checked> {
+/// Offline is how a service manager asks whether the daemon may start. It may without an inbox, which can be a share that
+/// is away: the daemon looks for it every minute and serves the others meanwhile.
+fn check_source(source: &Source, offline: bool) -> Vec<Checked> {
     let what = format!("source {}", source.name);
     let mut checks = vec![match Spool::open(&source.inbox) {
         Ok(_) => Checked::good(&what, format!("inbox {}", source.inbox.display())),
-        Err(error) => Checked::bad(&what, Ending::Config, error.to_string()),
+        Err(error) if offline => Checked::doubtful(&what, with_cause(&error)),
+        Err(error) => Checked::bad(&what, Ending::Config, with_cause(&error)),
     }];
     if let Some(schedule) = &source.schedule {
         let times = schedule.upcoming(Clock::system().now(), source.timezone, TIMES_SHOWN);
@@ -98,6 +109,10 @@ fn check_source(source: &Source) -> Vec<Checked> {
         checks.push(Checked::good(&what, format!("next scheduled: {}", times.join(", "))));
     }
     checks
+}
+
+fn with_cause(error: &SpoolError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 async fn check_api(config: &Config) -> Vec<Checked> {
@@ -130,16 +145,20 @@ fn say(context: &Context, checks: &[Checked]) -> std::io::Result<()> {
     if context.screen.is_json() {
         let checks: Vec<_> = checks
             .iter()
-            .map(|checked| json!({"check": checked.what, "ok": checked.trouble.is_none(), "detail": checked.detail}))
+            .map(|checked| {
+                json!({
+                    "check": checked.what, "ok": checked.trouble.is_none(), "warning": checked.mark == WARNING,
+                    "detail": checked.detail,
+                })
+            })
             .collect();
         return render::print(&format!("{}\n", json!({"schema": SCHEMA, "checks": checks})));
     }
     let width = checks.iter().map(|checked| checked.what.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for checked in checks {
-        let mark = if checked.trouble.is_none() { "ok  " } else { "FAIL" };
         // Writing to a String cannot fail.
-        writeln!(text, "{mark}  {:width$}  {}", checked.what, checked.detail).unwrap_or_default();
+        writeln!(text, "{}  {:width$}  {}", checked.mark, checked.what, checked.detail).unwrap_or_default();
     }
     render::print(&text)
 }

@@ -81,15 +81,12 @@ pub(super) fn ending(detail: &RunDetail) -> Ending {
     match run.state {
         RunState::Rejected => Ending::Rejected,
         RunState::Held => Ending::Held,
+        // What they held is settled.
+        RunState::Discarded | RunState::Superseded => Ending::Done,
         _ if is_held => Ending::Held,
         RunState::Partial | RunState::Failed => Ending::SomeFailed,
         RunState::Received | RunState::Delivering => Ending::TryLater,
-        RunState::Planned
-        | RunState::Completed
-        | RunState::Duplicate
-        | RunState::Unchanged
-        | RunState::Superseded
-        | RunState::Discarded => Ending::Done,
+        RunState::Planned | RunState::Completed | RunState::Duplicate | RunState::Unchanged => Ending::Done,
     }
 }
 

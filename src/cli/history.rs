@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::control::{Answer, HistoryFilter, Question};
-use crate::report::RunState;
+use crate::report::{RunState, Status};
 use crate::roster::ids::{GroupRef, SourceName};
 
 use super::export::unexpected;
@@ -88,7 +88,7 @@ pub async fn show(context: &Context, id: String) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-/// `status`.
+/// `status`. Exits with 5, 69, 66 or 3 when something needs a person; see [`status_ending`].
 ///
 /// # Errors
 /// [`Failure`].
@@ -98,8 +98,22 @@ pub async fn status(context: &Context) -> Result<Ending, Failure> {
         return Err(unexpected());
     };
     render::print(&render::status(&context.screen, &status, Clock::system().now()))?;
-    let is_held = status.sources.iter().any(|source| !source.held.is_empty());
-    Ok(if is_held { Ending::Held } else { Ending::Done })
+    Ok(status_ending(&status))
+}
+
+/// What a script should know of a status, the worst first.
+fn status_ending(status: &Status) -> Ending {
+    if !status.paused.is_empty() {
+        Ending::Incident
+    } else if status.daemon.as_ref().is_some_and(|daemon| daemon.key_refused) {
+        Ending::Unavailable
+    } else if status.sources.iter().any(|source| source.inbox_trouble.is_some()) {
+        Ending::NoInput
+    } else if status.sources.iter().any(|source| !source.held.is_empty()) {
+        Ending::Held
+    } else {
+        Ending::Done
+    }
 }
 
 /// `groups …`.

@@ -1,5 +1,6 @@
 //! `run`: the daemon under a service manager, or at a terminal.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,7 +32,13 @@ pub async fn run(context: &Context) -> Result<Ending, Failure> {
         let stop = CancellationToken::new();
         let current = Arc::clone(&config);
         let daemon = daemon::run(config, outside, move |store| say_ready(&current, store), stop.clone());
-        let running = async { tokio::join!(daemon, ping_watchdog(stop.clone())).0 };
+        // The drain, too, is pinged through: it may take as long as a request under way.
+        let running = async {
+            tokio::select! {
+                ended = daemon => ended,
+                never = ping_watchdog() => match never {},
+            }
+        };
         let told = async {
             let told = signals.told(context).await;
             if matches!(told, (Told::Stop, _)) {
@@ -116,14 +123,11 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 }
 
 /// Tells the service manager that the runtime still turns, twice as often as it asks for.
-async fn ping_watchdog(stop: CancellationToken) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
-    while !stop.is_cancelled() {
+async fn ping_watchdog() -> Infallible {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+    loop {
         notify(&[sd_notify::NotifyState::Watchdog]);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(limit / 2) => {}
-        }
+        tokio::time::sleep(limit / 2).await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -21,7 +22,7 @@ use super::outcome::outcome;
 use super::phase::{self, Circumstances, Effect, Event};
 use super::{Deliverer, News};
 
-/// A store that fails (a full disk, say) is tried again after this pause.
+/// A store that fails is tried again after this pause; not one on a full disk, which fails until it is opened again.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
 
 /// How carrying a batch ended.
@@ -53,11 +54,17 @@ enum NoGroup {
 
 impl Deliverer {
     /// Carries the group's batches, one after the other, until there are none.
-    pub(super) async fn drive(&self, group: &GroupRef, stop: &CancellationToken) {
+    ///
+    /// # Errors
+    /// [`StoreError::Full`]; every other failure of the store is waited out.
+    pub(super) async fn drive(&self, group: &GroupRef, stop: &CancellationToken) -> Result<(), StoreError> {
+        // From before the record is read: what is released after that is not missed.
+        let mut released = self.released.subscribe();
         while !stop.is_cancelled() {
-            let Ok(permit) = self.permits.acquire().await else { return };
+            let Ok(permit) = self.permits.acquire().await else { return Ok(()) };
+            released.mark_unchanged();
             let carried = match self.current(group).await {
-                Ok(None) => return,
+                Ok(None) => return Ok(()),
                 Ok(Some(work)) if self.clock.now() < work.batch.not_before.unwrap_or_default() => Ok(Carried::Later),
                 Ok(Some(work)) => self.carry(work, stop).await,
                 Err(error) => Err(error.into()),
@@ -66,8 +73,9 @@ impl Deliverer {
             drop(permit);
             let go_on = match carried {
                 Ok(Carried::Ended) => true,
-                Ok(Carried::Later) => self.wait_for_attempt(group, stop).await,
+                Ok(Carried::Later) => self.wait_for_attempt(group, &mut released, stop).await,
                 Ok(Carried::Stopped) => false,
+                Err(CarryError::Store(error)) if error.is_full() => return Err(error),
                 Err(CarryError::Store(error)) => {
                     error!(%error, "delivery cannot be recorded, trying again");
                     let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
@@ -79,9 +87,10 @@ impl Deliverer {
                 }
             };
             if !go_on {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// The group's open work; a newer roster takes the place of one that was not sent, or whose answer was lost.
@@ -109,10 +118,19 @@ impl Deliverer {
         Ok(work)
     }
 
-    async fn wait_for_attempt(&self, group: &GroupRef, stop: &CancellationToken) -> bool {
+    /// Waits for the time of the next attempt, or until somebody releases something.
+    async fn wait_for_attempt(
+        &self,
+        group: &GroupRef,
+        released: &mut watch::Receiver<u64>,
+        stop: &CancellationToken,
+    ) -> bool {
         let id = group.clone();
         match self.store.call(move |store| store.work(&id)).await {
-            Ok(Some(work)) => self.wait_until(work.batch.not_before.unwrap_or_default(), stop).await,
+            Ok(Some(work)) => tokio::select! {
+                came = self.wait_until(work.batch.not_before.unwrap_or_default(), stop) => came,
+                _ = released.changed() => !stop.is_cancelled(),
+            },
             Ok(None) => true,
             Err(error) => {
                 error!(%error, "cannot read the work under way");

@@ -20,6 +20,9 @@ use crate::roster::ids::{GroupId, GroupRef, PlanId, RequestId};
 /// How long the client in memory waits for an answer, as the default config does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The longest wait that a client lets a server ask for.
+const LONGEST_HINT: Duration = Duration::from_secs(3600);
+
 /// A client of a [`Sandbox`] in the same process.
 #[derive(Clone)]
 pub struct InMemory {
@@ -66,16 +69,19 @@ impl InMemory {
             Ok(begun) => self.sandbox.finish(&head, &begun, body.as_bytes()),
         };
         match delivery {
-            Delivery::Whole => self.verdict(&reply, intent),
-            Delivery::Reset => Err(lost(None, "connection reset")),
-            Delivery::Half => Err(lost(Some(reply.status), "the connection ended in the middle of the answer")),
+            Delivery::Reset => Err(silence(intent, "connection reset")),
+            Delivery::Half if reply.is_success() => {
+                Err(useless(intent, reply.status, "the connection ended in the middle of the answer"))
+            }
+            // What half a failure says beyond its status changes nothing.
+            Delivery::Whole | Delivery::Half => self.verdict(&reply, intent),
             Delivery::Late(wait) if wait < PATIENCE => {
                 tokio::time::sleep(wait).await;
                 self.verdict(&reply, intent)
             }
             Delivery::Late(_) => {
                 tokio::time::sleep(PATIENCE).await;
-                Err(lost(None, "no answer in time"))
+                Err(silence(intent, "no answer in time"))
             }
         }
     }
@@ -84,15 +90,18 @@ impl InMemory {
     fn verdict(&self, reply: &Reply, intent: Intent) -> Result<Value, ApiError> {
         let status = reply.status;
         if reply.is_success() {
-            return serde_json::from_str(&reply.body).map_err(|_| lost(Some(status), "the answer is not JSON"));
+            return serde_json::from_str(&reply.body).map_err(|_| useless(intent, status, "the answer is not JSON"));
         }
         let error: Value = serde_json::from_str(&reply.body).unwrap_or(Value::Null);
         let message = error.get("message").or_else(|| error.pointer("/error/message")).and_then(Value::as_str);
         Err(match (status, intent) {
-            (408 | 429 | 503, _) | (500..=599, Intent::Read) => {
-                ApiError::Later { status, after: patience(reply, self.sandbox.now()) }
-            }
-            (500..=599, Intent::Write) => lost(Some(status), "server error"),
+            // A 503, too, may come from a gateway that passed the request on before it lost patience.
+            (500..=599, Intent::Write) => ApiError::AnswerLost {
+                status: Some(status),
+                detail: "server error".to_owned(),
+                after: patience(reply, self.sandbox.now()),
+            },
+            (408 | 429 | 500..=599, _) => ApiError::Later { status, after: patience(reply, self.sandbox.now()) },
             (400 | 413 | 415 | 422, _) => ApiError::Refused {
                 status,
                 message: message.unwrap_or_default().to_owned(),
@@ -107,7 +116,7 @@ impl InMemory {
 
     async fn one_group(&self, ask: Ask, intent: Intent, body: Option<Value>) -> Result<Group, ApiError> {
         let document = self.call(ask, intent, body).await?;
-        document.get("data").and_then(group).ok_or_else(|| lost(Some(200), "the answer is not a group"))
+        document.get("data").and_then(group).ok_or_else(|| useless(intent, 200, "the answer is not a group"))
     }
 
     /// Every page of a list.
@@ -121,7 +130,7 @@ impl InMemory {
             let paging = Paging { page: Some(page.to_string()), limit: Some("100".to_owned()) };
             let document = self.call(list(paging), Intent::Read, None).await?;
             let items = document.get("data").and_then(Value::as_array);
-            let items = items.ok_or_else(|| lost(Some(200), "the answer is not a list"))?;
+            let items = items.ok_or_else(|| useless(Intent::Read, 200, "the answer is not a list"))?;
             all.extend(items.iter().filter_map(&read));
             let last = document.pointer("/pagination/total_pages").and_then(Value::as_u64).unwrap_or(1);
             if last <= page {
@@ -138,7 +147,7 @@ impl MemberSync for InMemory {
             let ask = Ask::Submit { group: group.to_string() };
             let body = json!({ "members": members.iter().map(payload).collect::<Vec<_>>() });
             let document = self.call(ask, Intent::Write, Some(body)).await?;
-            accepted(&document, group).ok_or_else(|| lost(Some(202), "the answer is not an acceptance"))
+            accepted(&document, group).ok_or_else(|| useless(Intent::Write, 202, "the answer is not an acceptance"))
         })
     }
 
@@ -146,7 +155,8 @@ impl MemberSync for InMemory {
         Box::pin(async move {
             let ask = Ask::Poll { group: group.to_string(), request: request.to_string() };
             let document = self.call(ask, Intent::Read, None).await?;
-            progress(&document, group, request).ok_or_else(|| lost(Some(200), "the answer is not a progress"))
+            progress(&document, group, request)
+                .ok_or_else(|| useless(Intent::Read, 200, "the answer is not a progress"))
         })
     }
 
@@ -184,11 +194,29 @@ impl MemberSync for InMemory {
     }
 }
 
-fn lost(status: Option<u16>, detail: &str) -> ApiError {
-    ApiError::AnswerLost { status, detail: detail.to_owned(), after: None }
+/// No answer came: for a question that is as good as not having asked.
+fn silence(intent: Intent, detail: &str) -> ApiError {
+    let detail = detail.to_owned();
+    match intent {
+        Intent::Read => ApiError::NotSent { detail },
+        Intent::Write => ApiError::AnswerLost { status: None, detail, after: None },
+    }
 }
 
+/// A good status with a body that says nothing.
+fn useless(intent: Intent, status: u16, detail: &str) -> ApiError {
+    match intent {
+        Intent::Read => ApiError::Later { status, after: None },
+        Intent::Write => ApiError::AnswerLost { status: Some(status), detail: detail.to_owned(), after: None },
+    }
+}
+
+/// What the answer asks to wait, as far as clients go along with it.
 fn patience(reply: &Reply, now: DateTime<Utc>) -> Option<Duration> {
+    hint(reply, now).map(|wait| wait.min(LONGEST_HINT))
+}
+
+fn hint(reply: &Reply, now: DateTime<Utc>) -> Option<Duration> {
     if let Some(wait) = reply.header("retry-after") {
         let seconds = wait.parse().ok().map(Duration::from_secs);
         // An HTTP date is an RFC 2822 date.

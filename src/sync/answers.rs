@@ -183,6 +183,9 @@ impl Desk {
                 if self.deliverer.is_key_refused() {
                     return Err(left_waiting(&run, "the API does not accept the key", RefusalKind::Unavailable));
                 }
+                if let Some(refusal) = self.standstill(&run.run).await? {
+                    return Err(refusal);
+                }
                 match tokio::time::timeout(PATIENCE, news.recv()).await {
                     Ok(Ok(News::Phase(group, phase))) => tell(&progress, Progress::Phase { group, phase }),
                     Ok(Ok(News::Trouble(group, message, _))) => tell(&progress, Progress::Trouble { group, message }),
@@ -195,6 +198,28 @@ impl Desk {
             self.rewrite_receipt(&run.run).await;
         }
         self.run_detail(&run.run).await.map(|detail| Answer::Run(Box::new(detail)))
+    }
+
+    /// Why nothing of a run moves until a person decides: all that is left of it belongs to paused groups.
+    async fn standstill(&self, run: &RunId) -> Result<Option<Refusal>, StoreError> {
+        let id = run.clone();
+        let paused = self.store.call(move |store| {
+            let mut paused = Vec::new();
+            for batch in store.batches_of(&id)?.into_iter().filter(|batch| !batch.phase.is_final()) {
+                match store.group(&batch.group)?.and_then(|record| record.paused) {
+                    Some(why) => paused.push((batch.group, why)),
+                    None => return Ok(None),
+                }
+            }
+            Ok(paused.into_iter().next())
+        });
+        Ok(paused.await?.map(|(group, why)| Refusal {
+            kind: RefusalKind::Paused,
+            message: format!(
+                "{group} is paused: {why}. Run {run} is recorded and waits; `rosterd retry {group}` ends the pause and \
+                 submits it"
+            ),
+        }))
     }
 
     async fn has_ended(&self, run: &RunId) -> Result<bool, StoreError> {

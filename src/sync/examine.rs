@@ -44,13 +44,25 @@ impl From<io::Error> for ExamineError {
     }
 }
 
+/// A file that the service has no right to read is as good as broken: whoever dropped it has to drop it again.
+fn open(path: &Path) -> Result<File, ExamineError> {
+    File::open(path).map_err(|error| {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return error.into();
+        }
+        let message = "the service may not read the file: its sender made it private; make it readable to the group of \
+                       the folder (rw-r-----) and drop it again";
+        Broken { code: BrokenCode::Unreadable, line: None, message: message.to_owned() }.into()
+    })
+}
+
 /// The first pass: what the bytes are.
 ///
 /// # Errors
 /// [`ExamineError`].
 pub async fn survey(path: &Path, source: &Source) -> Result<Survey, ExamineError> {
     let (path, format) = (path.to_owned(), source.format.clone());
-    blocking(move || Ok(export::survey(File::open(path)?, &format)?)).await
+    blocking(move || Ok(export::survey(open(&path)?, &format)?)).await
 }
 
 /// The second pass: what the rows say.
@@ -68,7 +80,7 @@ pub async fn read(path: &Path, survey: Survey, source: &Source, today: NaiveDate
 /// [`ExamineError`].
 pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
     let mapping = Mapping::new(source);
-    let mut reader = export::open(File::open(path)?, &survey, &source.format, &mapping.wanted())?;
+    let mut reader = export::open(open(path)?, &survey, &source.format, &mapping.wanted())?;
     let mut collector = Collector::new(mapping.bind(reader.header()), today);
     while let Some(row) = reader.next_row()? {
         collector.row(&row);

@@ -91,6 +91,7 @@ async fn faults_become_the_errors_that_a_client_over_http_would_see() {
     for fault in [
         Fault::Error500,
         Fault::Error502,
+        Fault::Error503,
         Fault::Html502,
         Fault::Reset,
         Fault::AcceptThenReset,
@@ -111,7 +112,6 @@ async fn faults_become_the_errors_that_a_client_over_http_would_see() {
         (Fault::RateLimitedDate, Some(3)),
         (Fault::RateLimitedReset, Some(3)),
         (Fault::RateLimitedBare, None),
-        (Fault::Error503, Some(3)),
     ] {
         sandbox.misbehave(Rule::new(On::Submit, fault).after(Duration::from_secs(3))).unwrap();
         let ApiError::Later { after: found, .. } = client.submit(&group, members(&[])).await.unwrap_err() else {
