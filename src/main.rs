@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back when the daemon is idle, and is quicker where a plan makes millions of small values.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Before any other thread exists, so that every thread has it. Without it rosterd works, and `status` says that a power
     // cut can cost the state.
