@@ -14,7 +14,7 @@ mod tests {
     use chrono::{DateTime, TimeZone, Utc};
     use rosterd::clock::Clock;
     use rosterd::config::{self, Environment};
-    use rosterd::control::server::Answerer;
+    use rosterd::control::server::{Answerer, Body};
     use rosterd::control::{Answer, Export, Question, Refusal, RefusalKind};
     use rosterd::deliver::{self, Deliverer};
     use rosterd::report::{Phase, RunDetail, RunState};
@@ -410,7 +410,7 @@ mod tests {
             });
             let (progress, mut moved) = mpsc::channel(1);
             let mut body = text.as_bytes();
-            let mut asked = self.desk.answer(question, "tester".to_owned(), &mut body, progress);
+            let mut asked = self.desk.answer(question, "tester".to_owned(), Body::Stream(&mut body), progress);
             loop {
                 tokio::select! {
                                    Some(_) = moved.recv() => {}
@@ -426,7 +426,7 @@ mod tests {
             let (progress, _moved) = mpsc::channel(1);
             let mut body: &[u8] = &[];
             let question = Question::Show { id: run.to_owned() };
-            let answer = self.desk.answer(question, "tester".to_owned(), &mut body, progress).await.unwrap();
+            let answer = self.desk.answer(question, "tester".to_owned(), Body::Stream(&mut body), progress).await.unwrap();
             let Answer::Run(detail) = answer else { panic!("not a run") };
             *detail
         }

@@ -12,7 +12,7 @@ use crate::api::http::HttpApi;
 use crate::clock::Clock;
 use crate::config::{Config, KEY_PLACES, Mode};
 use crate::control::client::Client;
-use crate::control::server::Answerer;
+use crate::control::server::{Answerer, Body};
 use crate::control::{Answer, ControlError, Progress, Question, Refusal};
 use crate::deliver::{Deliverer, Settings};
 use crate::store::{Store, StoreError};
@@ -24,9 +24,6 @@ use super::{Ending, Failure};
 /// Progress that is not shown yet; more is left out.
 const PROGRESS_CAPACITY: usize = 256;
 
-/// The bytes that follow a question.
-pub(super) type Body = Box<dyn AsyncRead + Unpin + Send>;
-
 /// Asks the daemon, or answers from the state itself when no daemon runs.
 ///
 /// # Errors
@@ -34,16 +31,22 @@ pub(super) type Body = Box<dyn AsyncRead + Unpin + Send>;
 pub async fn ask(
     config: &Arc<Config>,
     question: Question,
-    body: Option<Body>,
+    file: Option<&Path>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Answer, Failure> {
-    let mut body = body.unwrap_or_else(|| Box::new(tokio::io::empty()));
     match Client::connect(&config.control_socket).await {
         Ok(client) => {
-            let asked = client.ask(&question, Some(&mut body), &mut progress).await;
+            let mut opened = match file {
+                Some(path) => Some(tokio::fs::File::open(path).await?),
+                None => None,
+            };
+            let body = opened.as_mut().map(|file| file as &mut (dyn AsyncRead + Unpin + Send));
+            let asked = client.ask(&question, body, &mut progress).await;
             Ok(asked.map_err(|error| Failure::new(Ending::Unavailable, error.to_string()))??)
         }
-        Err(ControlError::NoDaemon { .. }) => answer_alone(config, question, body, progress).await,
+        Err(ControlError::NoDaemon { .. }) => {
+            answer_alone(config, question, file.unwrap_or(Path::new("")), progress).await
+        }
         Err(error) => Err(Failure::new(Ending::Unavailable, error.to_string())),
     }
 }
@@ -64,7 +67,7 @@ fn needs_key(question: &Question, mode: Mode) -> bool {
 async fn answer_alone(
     config: &Arc<Config>,
     question: Question,
-    mut body: Body,
+    file: &Path,
     mut progress: impl FnMut(Progress),
 ) -> Result<Answer, Failure> {
     if config.api.key.is_none() && needs_key(&question, config.mode) {
@@ -96,7 +99,7 @@ async fn answer_alone(
     };
     let actor = user_name(rustix::process::getuid().as_raw());
     let answering = async {
-        let mut answering = desk.answer(question, actor, &mut body, sender);
+        let mut answering = desk.answer(question, actor, Body::File(file), sender);
         let answer = loop {
             tokio::select! {
                 biased;

@@ -158,8 +158,8 @@ async fn ask(config: &Arc<Config>, question: Question) -> Result<Answer, Failure
 }
 
 async fn plan(config: &Arc<Config>, screen: &Screen, file: &Path) -> Result<String, Failure> {
-    let (question, body) = export::open(file, None, None).await?;
-    let Answer::Plan(report, counts) = access::ask(config, Question::Plan(question), Some(body), |_| {}).await? else {
+    let question = export::export_of(file, None, None)?;
+    let Answer::Plan(report, counts) = access::ask(config, Question::Plan(question), Some(file), |_| {}).await? else {
         return Err(export::unexpected());
     };
     Ok(render::plan(screen, &report, &counts))

@@ -9,8 +9,7 @@ use crate::deliver::ending::is_incident;
 use crate::report::{GuardVerdict, PlanVerdict, RunDetail, RunState};
 use crate::roster::ids::SourceName;
 
-use super::access::{self, Body};
-use super::{Context, Ending, Failure, render};
+use super::{Context, Ending, Failure, access, render};
 
 /// `plan FILE`.
 ///
@@ -23,8 +22,8 @@ pub async fn plan(
     as_of: Option<NaiveDate>,
 ) -> Result<Ending, Failure> {
     let config = context.config()?;
-    let (export, body) = open(file, source, as_of).await?;
-    let answer = access::ask(&config, Question::Plan(export), Some(body), |_| {}).await?;
+    let export = export_of(file, source, as_of)?;
+    let answer = access::ask(&config, Question::Plan(export), Some(file), |_| {}).await?;
     let Answer::Plan(report, counts) = answer else { return Err(unexpected()) };
     render::print(&render::plan(&context.screen, &report, &counts))?;
     Ok(match report.verdict {
@@ -46,8 +45,8 @@ pub async fn sync(
     as_of: Option<NaiveDate>,
 ) -> Result<Ending, Failure> {
     let config = context.config()?;
-    let (export, body) = open(file, source, as_of).await?;
-    let detail = deliver(context, &config, Question::Sync(export), Some(body)).await?;
+    let export = export_of(file, source, as_of)?;
+    let detail = deliver(context, &config, Question::Sync(export), Some(file)).await?;
     render::print(&render::run(&context.screen, &detail))?;
     Ok(ending(&detail))
 }
@@ -57,10 +56,10 @@ pub(super) async fn deliver(
     context: &Context,
     config: &std::sync::Arc<crate::config::Config>,
     question: Question,
-    body: Option<Body>,
+    file: Option<&Path>,
 ) -> Result<Box<RunDetail>, Failure> {
     let mut bar = render::ProgressBar::new(&context.screen);
-    let answer = access::ask(config, question, body, |moved| match moved {
+    let answer = access::ask(config, question, file, |moved| match moved {
         Progress::Planned { batches, .. } => bar.planned(batches),
         Progress::Phase { group, phase } => bar.phase(&group, phase),
         Progress::Trouble { group, message } => bar.trouble(&group, &message),
@@ -90,23 +89,19 @@ pub(super) fn ending(detail: &RunDetail) -> Ending {
     }
 }
 
-pub(super) async fn open(
-    file: &Path,
-    source: Option<SourceName>,
-    as_of: Option<NaiveDate>,
-) -> Result<(Export, Body), Failure> {
+pub(super) fn export_of(file: &Path, source: Option<SourceName>, as_of: Option<NaiveDate>) -> Result<Export, Failure> {
     let failed = |error: std::io::Error| {
         let ending = if error.kind() == std::io::ErrorKind::NotFound { Ending::NoInput } else { Ending::Unexpected };
         Failure::new(ending, format!("cannot read {}: {error}", file.display()))
     };
-    let opened = tokio::fs::File::open(file).await.map_err(failed)?;
-    let meta = opened.metadata().await.map_err(failed)?;
+    // Opened, since a person should learn now that they may not read it.
+    let meta = std::fs::File::open(file).and_then(|opened| opened.metadata()).map_err(failed)?;
     if !meta.is_file() {
         return Err(Failure::new(Ending::NoInput, format!("{} is not a file", file.display())));
     }
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let modified: DateTime<Utc> = meta.modified().map_err(failed)?.into();
-    Ok((Export { name, source, as_of, modified, size: meta.len() }, Box::new(opened)))
+    Ok(Export { name, source, as_of, modified, size: meta.len() })
 }
 
 pub(super) fn unexpected() -> Failure {

@@ -1,5 +1,6 @@
 //! The daemon's end of the socket. It holds no rules: [`Answerer`] does.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -24,8 +25,22 @@ const LONGEST_QUESTION: u64 = 64 * 1024;
 /// Progress that a slow client has not read yet; more is left out.
 const PROGRESS_CAPACITY: usize = 256;
 
-/// The bytes that follow a question.
-pub type Body<'a> = &'a mut (dyn tokio::io::AsyncRead + Unpin + Send);
+/// The file of a question.
+pub enum Body<'a> {
+    /// Its bytes follow the question.
+    Stream(&'a mut (dyn tokio::io::AsyncRead + Unpin + Send)),
+    /// It lies where the answerer can read it itself.
+    File(&'a Path),
+}
+
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stream(_) => "Stream",
+            Self::File(_) => "File",
+        })
+    }
+}
 
 /// A pending answer.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'a>>;
@@ -121,7 +136,7 @@ async fn talk(stream: UnixStream, answerer: Arc<dyn Answerer>) -> Result<(), Con
     let question: Question = serde_json::from_str(&line)?;
     open_for_body(&mut read, &question);
     let (sender, mut moved) = mpsc::channel(PROGRESS_CAPACITY);
-    let mut answering = answerer.answer(question, actor, &mut read, sender);
+    let mut answering = answerer.answer(question, actor, Body::Stream(&mut read), sender);
     let answer = loop {
         tokio::select! {
             biased;

@@ -22,6 +22,25 @@ use super::{Desk, Job, SyncError, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes of a file that are copied at once: each step is a hop to another thread.
+const COPY_BYTES: usize = 1024 * 1024;
+
+/// The file of a question, where it can be read.
+enum Received {
+    /// Where it was.
+    InPlace(PathBuf),
+    /// A copy of what came over the socket.
+    Copy(tempfile::NamedTempFile),
+}
+
+impl Received {
+    fn path(&self) -> &Path {
+        match self {
+            Self::InPlace(path) => path,
+            Self::Copy(file) => file.path(),
+        }
+    }
+}
 
 impl Answerer for Desk {
     fn answer<'a>(
@@ -149,19 +168,24 @@ impl Desk {
     }
 
     /// Takes the bytes that follow a question into a file of our own, which goes when it is dropped.
-    async fn receive(&self, export: &Export, body: Body<'_>) -> Result<tempfile::NamedTempFile, Refusal> {
+    async fn receive(&self, export: &Export, body: Body<'_>) -> Result<Received, Refusal> {
+        let stream = match body {
+            Body::File(path) => return Ok(Received::InPlace(path.to_owned())),
+            Body::Stream(stream) => stream,
+        };
         let failed = |error: std::io::Error| Refusal {
             kind: RefusalKind::Store,
             message: format!("cannot keep the file under {}: {error}", self.config.state_dir.display()),
         };
         let file = tempfile::NamedTempFile::new_in(&self.config.state_dir).map_err(failed)?;
         let mut to = tokio::fs::File::from_std(file.reopen().map_err(failed)?);
-        let copied = tokio::io::copy(&mut body.take(export.size), &mut to).await.map_err(failed)?;
+        let mut from = tokio::io::BufReader::with_capacity(COPY_BYTES, stream.take(export.size));
+        let copied = tokio::io::copy_buf(&mut from, &mut to).await.map_err(failed)?;
         tokio::io::AsyncWriteExt::flush(&mut to).await.map_err(failed)?;
         if copied != export.size {
             return Err(Refusal::usage(format!("{} changed while it was read: try again", export.name)));
         }
-        Ok(file)
+        Ok(Received::Copy(file))
     }
 
     async fn pass_and_wait(&self, job: Job, progress: mpsc::Sender<Progress>) -> Result<Answer, Refusal> {
