@@ -42,28 +42,18 @@ pub(crate) fn person(group: usize, number: usize) -> Person {
 /// An export of these people.
 pub(crate) fn csv(people: &[Person]) -> String {
     let mut text = String::from("Employee ID,First,Last,Birth Date,Email,Address 1,City,State,Zip,Division,Status\n");
-    for (at, person) in people.iter().enumerate() {
-        let Person { id, last_name, division, is_terminated } = person;
+    for Person { id, last_name, division, is_terminated } in people {
         let number: usize = id[1..].parse().unwrap();
         let (month, day, year) = (number % 12 + 1, number % 28 + 1, 1950 + number % 50);
         let status = if *is_terminated { "Terminated" } else { "Active" };
         writeln!(
             text,
-            "{id},Sam{at},{last_name},{month:02}/{day:02}/{year},{id}@example.com,{number} Main St,Albany,NY,12207,{division},{status}"
+            "{id},Sam,{last_name},{month:02}/{day:02}/{year},{id}@example.com,{number} Main St,Albany,NY,12207,\
+             {division},{status}"
         )
         .unwrap();
     }
-    // The position in the file is no fact about a person.
-    let mut stable = String::with_capacity(text.len());
-    for line in text.lines() {
-        let mut cells: Vec<&str> = line.split(',').collect();
-        if cells[1].starts_with("Sam") {
-            cells[1] = "Sam";
-        }
-        stable.push_str(&cells.join(","));
-        stable.push('\n');
-    }
-    stable
+    text
 }
 
 /// Who is covered once everything in this export has come true.
@@ -96,7 +86,7 @@ socket = "{dir}/socket"
 [[source]]
 name = "hris"
 inbox = "{dir}/inbox"
-settle = "10ms"
+done_marker = true
 rescan = "1s"
 [source.columns]
 reference_id = "Employee ID"
@@ -133,6 +123,7 @@ pub(crate) fn drop_file(inbox: &Path, name: &str, text: &str) {
     let part = inbox.join(format!("{name}.part"));
     std::fs::write(&part, text).unwrap();
     std::fs::rename(part, inbox.join(name)).unwrap();
+    std::fs::write(inbox.join(format!("{name}.done")), "").unwrap();
 }
 
 /// Plain files directly in a folder; none where it is not there.
