@@ -141,10 +141,12 @@ pub async fn run(
     let running = Running { since: clock.now(), inboxes };
     let desk = Desk::new(Arc::clone(&config), store.clone(), api, clock, Arc::clone(&deliverer));
     let desk = Arc::new(desk.with_daemon(running));
+    // Before anything can end: the first to end are the runs that a crash left without a batch.
+    let news = deliverer.news();
     if config.mode == Mode::Apply {
         crew.start("deliver", deliver(Arc::clone(&deliverer), stop.clone()));
     }
-    crew.start("desk", serve_desk(Arc::clone(&desk), arrived, stop.clone()));
+    crew.start("desk", serve_desk(Arc::clone(&desk), news, arrived, stop.clone()));
     crew.start("control", server.serve(desk, stop.clone()));
     ready(&store);
     drop(store);
@@ -208,8 +210,13 @@ enum Woken {
 }
 
 /// Passes over what arrives, one after the other, and rewrites receipts as runs end.
-async fn serve_desk(desk: Arc<Desk>, mut arrived: mpsc::Receiver<(SourceName, Arrival)>, stop: CancellationToken) {
-    let mut news = desk.deliverer.news();
+async fn serve_desk(
+    desk: Arc<Desk>,
+    mut news: broadcast::Receiver<News>,
+    mut arrived: mpsc::Receiver<(SourceName, Arrival)>,
+    stop: CancellationToken,
+) {
+    desk.tidy().await;
     let mut put_off: Vec<Job> = Vec::new();
     let mut is_closed = false;
     loop {
@@ -244,7 +251,10 @@ async fn serve_desk(desk: Arc<Desk>, mut arrived: mpsc::Receiver<(SourceName, Ar
             }
             Woken::News(News::RunEnded(run)) => desk.rewrite_receipt(&run).await,
             Woken::News(News::Phase(..) | News::KeyRefused | News::Trouble(..)) => {}
-            Woken::Missed => warn!("news of ended runs was missed, some receipts are rewritten late"),
+            Woken::Missed => {
+                warn!("news of ended runs was missed, their receipts are looked for");
+                desk.tidy().await;
+            }
         }
     }
 }

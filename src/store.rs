@@ -170,6 +170,8 @@ pub struct Settlement {
     pub roster: Option<ConfirmedRoster>,
     /// What the batch changed, person by person.
     pub changes: Vec<MemberChange>,
+    /// Why nothing more is sent to the group until a person has looked; none while all is well.
+    pub pause: Option<String>,
 }
 
 /// What a batch changed about one person.

@@ -104,7 +104,7 @@ impl Deliverer {
             .await?;
         if let Some(batch) = superseded {
             info!(batch = %batch.batch, "superseded by a newer roster");
-            self.batch_ended(&batch.run).await;
+            self.end_run(&batch.run).await;
         }
         Ok(work)
     }
@@ -250,12 +250,8 @@ impl Deliverer {
             .call(move |store| {
                 let confirmed = store.roster(&ended.group)?;
                 let outcome = outcome(&ended.group, confirmed.as_ref(), &payload, &results, now);
-                if let (Some(why), Some(mut record)) = (incident, store.group(&ended.group)?) {
-                    record.paused = Some(why);
-                    store.put_group(&record)?;
-                }
-                let settlement = Settlement { batch: ended, roster: Some(outcome.roster), changes: outcome.changes };
-                store.settle(&settlement)
+                let (roster, changes) = (Some(outcome.roster), outcome.changes);
+                store.settle(&Settlement { batch: ended, roster, changes, pause: incident })
             })
             .await?;
         info!(
@@ -296,8 +292,7 @@ impl Deliverer {
         batch.error = Some(why);
         let (ended, payload) = (batch.clone(), Arc::clone(payload));
         let not_before = now + TimeDelta::from_std(pause).unwrap_or_default();
-        let run = self
-            .store
+        self.store
             .call(move |store| {
                 let successor = Work {
                     batch: Batch {
@@ -313,13 +308,9 @@ impl Deliverer {
                     },
                     payload: payload.to_vec(),
                 };
-                let open = store.replace_open(&ended, Some(successor))?;
-                Ok(open.map(|open| open.batch.run))
+                store.replace_open(&ended, Some(successor))
             })
             .await?;
-        if run.as_ref() == Some(&batch.run) {
-            self.enlist(&batch.run, 1);
-        }
         self.ended(&batch).await;
         Ok(Carried::Ended)
     }
@@ -347,7 +338,7 @@ impl Deliverer {
 
     async fn ended(&self, batch: &Batch) {
         self.tell(News::Phase(batch.group.clone(), batch.phase));
-        self.batch_ended(&batch.run).await;
+        self.end_run(&batch.run).await;
     }
 
     /// The API's id of a group; makes the group when the plan said so.
@@ -361,9 +352,13 @@ impl Deliverer {
         }
         match self.find_or_make(&record).await {
             Ok(found) => {
-                let made = GroupRecord { id: Some(found.id.clone()), name: found.name, ..record };
-                self.store.call(move |store| store.put_group(&made)).await?;
-                Ok(Ok(found.id))
+                let (id, group) = (found.id.clone(), record.group);
+                let learned = move |record: &mut GroupRecord| {
+                    record.id = Some(found.id);
+                    record.name = found.name;
+                };
+                self.store.call(move |store| store.update_group(&group, learned)).await?;
+                Ok(Ok(id))
             }
             Err(error) => Ok(Err(NoGroup::Api(error))),
         }

@@ -106,6 +106,7 @@ fn a_settlement_confirms_the_roster_and_opens_what_waited() {
         batch: in_phase("bat_1", "run_1", Phase::Completed),
         roster: Some(roster("acme", &["E2", "E1"])),
         changes: changes(),
+        pause: None,
     };
     let next = store.settle(&settlement).unwrap().unwrap();
     assert_eq!(next, work("bat_2", "run_2", "acme"));
@@ -116,7 +117,8 @@ fn a_settlement_confirms_the_roster_and_opens_what_waited() {
     assert_eq!(store.roster(&group("acme")).unwrap(), settlement.roster);
     assert_eq!(store.changes(&settlement.batch.batch).unwrap(), changes());
     assert_eq!(store.batch(&settlement.batch.batch).unwrap(), Some(settlement.batch));
-    let last = Settlement { batch: in_phase("bat_2", "run_2", Phase::Completed), roster: None, changes: vec![] };
+    let last =
+        Settlement { batch: in_phase("bat_2", "run_2", Phase::Completed), roster: None, changes: vec![], pause: None };
     assert_eq!(store.settle(&last).unwrap(), None);
     assert_eq!(store.groups_with_work().unwrap(), []);
     assert_eq!(ids(&store.batches_of_group(&group("acme")).unwrap()), ["bat_1", "bat_2"]);
@@ -128,7 +130,7 @@ fn a_lost_batch_leaves_the_roster_and_opens_what_waited() {
     accept(&store, "run_1", "bat_1");
     let confirmed = in_phase("bat_1", "run_1", Phase::Completed);
     let before = Some(roster("acme", &["E1"]));
-    store.settle(&Settlement { batch: confirmed, roster: before.clone(), changes: vec![] }).unwrap();
+    store.settle(&Settlement { batch: confirmed, roster: before.clone(), changes: vec![], pause: None }).unwrap();
     accept(&store, "run_2", "bat_2");
     store.record_batch(&in_phase("bat_2", "run_2", Phase::Accepted)).unwrap();
     accept(&store, "run_3", "bat_3");
@@ -152,9 +154,14 @@ fn writes_out_of_order_are_refused_and_change_nothing() {
     assert!(refused(&store.record_batch(&in_phase("bat_1", "run_1", Phase::Completed))));
     assert!(refused(&store.record_batch(&in_phase("bat_9", "run_1", Phase::Submitting))));
     let open = in_phase("bat_1", "run_1", Phase::Accepted);
-    assert!(refused(&store.settle(&Settlement { batch: open, roster: None, changes: vec![] })));
+    assert!(refused(&store.settle(&Settlement { batch: open, roster: None, changes: vec![], pause: None })));
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    assert!(refused(&store.settle(&Settlement { batch, roster: Some(roster("beta", &[])), changes: vec![] })));
+    assert!(refused(&store.settle(&Settlement {
+        batch,
+        roster: Some(roster("beta", &[])),
+        changes: vec![],
+        pause: None
+    })));
     assert_eq!(store.work(&group("acme")).unwrap(), Some(work("bat_1", "run_1", "acme")));
     assert_eq!(store.roster_groups().unwrap(), []);
 }
@@ -214,7 +221,7 @@ fn every_roster_is_visited_in_the_order_of_the_groups() {
     store.accept(&run("run_1", &[]), works, &source(None)).unwrap();
     for (id, name) in [("bat_1", "beta"), ("bat_2", "acme")] {
         let batch = Batch { phase: Phase::Completed, ..batch(id, "run_1", name) };
-        store.settle(&Settlement { batch, roster: Some(roster(name, &["E1"])), changes: vec![] }).unwrap();
+        store.settle(&Settlement { batch, roster: Some(roster(name, &["E1"])), changes: vec![], pause: None }).unwrap();
     }
     let mut seen = Vec::new();
     store.each_roster(|roster| seen.push(roster)).unwrap();
@@ -228,7 +235,7 @@ fn a_group_is_renamed_with_its_roster_but_not_while_a_batch_is_open() {
     accept(&store, "run_1", "bat_1");
     assert!(refused(&store.rename_group(&group("acme"), &group_record("zeta"))));
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: vec![] }).unwrap();
+    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: vec![], pause: None }).unwrap();
     store.rename_group(&group("acme"), &group_record("zeta")).unwrap();
     assert_eq!(store.groups().unwrap(), [group_record("zeta")]);
     assert_eq!(store.roster(&group("acme")).unwrap(), None);
@@ -245,7 +252,12 @@ fn a_group_is_renamed_with_its_roster_but_not_while_a_batch_is_open() {
 fn old_runs_are_forgotten_but_not_what_is_open_or_what_was_accepted() {
     let (_dir, store) = open();
     accept(&store, "run_1", "bat_1");
-    let done = Settlement { batch: in_phase("bat_1", "run_1", Phase::Completed), roster: None, changes: changes() };
+    let done = Settlement {
+        batch: in_phase("bat_1", "run_1", Phase::Completed),
+        roster: None,
+        changes: changes(),
+        pause: None,
+    };
     store.settle(&done).unwrap();
     accept(&store, "run_2", "bat_2");
     for id in ["run_1", "run_2", "run_3"] {

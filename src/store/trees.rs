@@ -65,9 +65,11 @@ pub(super) enum Shelf {
     Changes,
     /// shelf, key and number: the later pieces of long values
     Pieces,
+    /// group: whom rosters without results may have put on it
+    Abroad,
 }
 
-const SHELVES: [(Shelf, &str); 15] = [
+const SHELVES: [(Shelf, &str); 16] = [
     (Shelf::Meta, "meta"),
     (Shelf::Groups, "groups"),
     (Shelf::Sources, "sources"),
@@ -83,6 +85,7 @@ const SHELVES: [(Shelf, &str); 15] = [
     (Shelf::Waiting, "waiting"),
     (Shelf::Changes, "changes"),
     (Shelf::Pieces, "pieces"),
+    (Shelf::Abroad, "abroad"),
 ];
 
 /// The open database.

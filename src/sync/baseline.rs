@@ -1,6 +1,6 @@
 //! What is known before a plan: the confirmed rosters, what is under way, and which groups the API has.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tracing::info;
 
@@ -37,21 +37,30 @@ pub(super) fn gather(
     for group in reading.groups.keys() {
         baselines.entry(group.clone()).or_insert_with(|| Baseline::new(None, standing(group)));
     }
-    for group in store.groups_with_work()? {
+    let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
+    for group in busy {
         let baseline = baselines.remove(&group).unwrap_or_else(|| Baseline::new(None, standing(&group)));
         baselines.insert(group.clone(), under_way(store, &group, baseline)?);
     }
     Ok(baselines)
 }
 
+/// Adds what may have been done without having been confirmed: the roster under way, and earlier ones that ended without results.
 fn under_way(store: &Store, group: &GroupRef, mut baseline: Baseline) -> Result<Baseline, StoreError> {
-    let Some(open) = store.work(group)? else { return Ok(baseline) };
-    let may_have_arrived = open.batch.phase != Phase::Pending || open.batch.attempts != 0;
-    if may_have_arrived {
-        baseline = baseline.with_in_flight(&open.payload);
+    let mut abroad = store.abroad(group)?;
+    let open = store.work(group)?;
+    if let Some(open) = &open
+        && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
+    {
+        abroad = crate::roster::merged(open.payload.clone(), abroad);
+        baseline = baseline.with_in_flight(&abroad);
+    } else if !abroad.is_empty() {
+        baseline = baseline.with_in_flight(&abroad);
     }
-    let queued = store.next_work(group)?.unwrap_or(open);
-    Ok(baseline.with_queued(queued.payload))
+    match store.next_work(group)?.or(open) {
+        Some(queued) => Ok(baseline.with_queued(queued.payload)),
+        None => Ok(baseline),
+    }
 }
 
 /// What the export before this one was like.

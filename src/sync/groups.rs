@@ -104,7 +104,11 @@ impl Desk {
         let record = record.ok_or_else(|| Refusal::usage(format!("nothing was ever synced to {group}")))?;
         let news = self.deliverer.news();
         let now = self.clock.now();
-        let run = self.store.call(move |store| release(store, record, actor, now)).await?;
+        let run = {
+            // What is accepted here goes out with the source's state as it is: nobody may plan in between.
+            let _turn = self.turn.lock().await;
+            self.store.call(move |store| release(store, record, actor, now)).await?
+        };
         let run = run.ok_or_else(|| {
             Refusal::usage(format!("{group} has nothing queued and nothing confirmed: drop its export again"))
         })?;
@@ -114,7 +118,7 @@ impl Desk {
                 self.wait(*run, news, progress).await
             }
             Released::Anew(run) => {
-                self.deliverer.enlist(&run.run, 1);
+                self.deliverer.nudge();
                 self.wait(*run, news, progress).await
             }
         }
@@ -151,18 +155,12 @@ enum Released {
 
 fn release(
     store: &Store,
-    mut record: GroupRecord,
+    record: GroupRecord,
     actor: String,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Option<Released>, StoreError> {
-    record.paused = None;
-    store.put_group(&record)?;
-    if let Some(open) = store.work(&record.group)? {
-        let mut batch = open.batch;
-        if batch.phase == Phase::Pending {
-            batch.not_before = None;
-            store.record_batch(&batch)?;
-        }
+    store.update_group(&record.group, |record| record.paused = None)?;
+    if let Some(batch) = store.hasten(&record.group)? {
         return Ok(store.run(&batch.run)?.map(|record| Released::Queued(Box::new(record.run))));
     }
     let Some(roster) = store.roster(&record.group)? else { return Ok(None) };

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::tests::{HEADER, member, read, row, source, today};
 use super::*;
 use crate::config::{CoverageEnds, Unmapped};
-use crate::export::problem::{Code, Severity};
 use crate::export::Row;
+use crate::export::problem::{Code, Severity};
 use crate::roster::member::Field;
 use crate::roster::{Person, Reading, Standing, fingerprint};
 

@@ -6,8 +6,8 @@ use chrono::NaiveDate;
 
 use super::*;
 use crate::config::{CoverageEnds, Format, Guards, Unmapped};
-use crate::export::problem::{Code, Problem};
 use crate::export::Row;
+use crate::export::problem::{Code, Problem};
 use crate::roster::ids::ReferenceId;
 use crate::roster::member::Member;
 use crate::roster::{Person, Reading, Standing, Uncovered};
