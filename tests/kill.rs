@@ -23,9 +23,9 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// Kills in a normal test run: about half a minute.
 const FEW_KILLS: usize = 25;
 /// Kills for each export.
-const KILLS_PER_EXPORT: usize = 8;
+const KILLS_PER_EXPORT: usize = 4;
 /// A life that logs nothing for so long has nothing to do but wait.
-const SILENCE: Duration = Duration::from_millis(1500);
+const SILENCE: Duration = Duration::from_millis(600);
 /// Silences until a daemon that was left alone must be done.
 const MOST_SILENCES: u32 = 80;
 
@@ -127,13 +127,13 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
             life::drop_file(&inbox, &format!("day{day}.csv"), &life::csv(&days[day]));
         }
         let daemon = Daemon::start(&config);
-        daemon.listen(random.usize(1..40));
+        daemon.listen(random.usize(1..30));
         for turn in 0..random.u32(..200_000) {
             std::hint::black_box(turn);
         }
         daemon.kill();
         // What was on its way is accepted or cut by then; the rules of the audit begin afresh for the next client.
-        runtime.block_on(tokio::time::sleep(2 * LATENCY));
+        runtime.block_on(async { tokio::time::sleep(2 * LATENCY).await });
         sandbox.client_died();
     }
     for (number, day) in days.iter().enumerate().skip(kills.div_ceil(KILLS_PER_EXPORT)) {
@@ -146,7 +146,7 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
         let daemon = Daemon::start(&config);
         let log = daemon.listen(usize::MAX);
         daemon.kill();
-        runtime.block_on(tokio::time::sleep(2 * LATENCY));
+        runtime.block_on(async { tokio::time::sleep(2 * LATENCY).await });
         sandbox.client_died();
         let store = Store::open(&dir.path().join("state"), &base_url).unwrap();
         if life::is_quiet(&store, &inbox) {

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rosterd::config::{self, Config, Environment};
 use rosterd::intake::receipt::{self, Subject};
 use rosterd::report::{Batch, Run, RunState};
 use rosterd::roster::ids::GroupRef;
@@ -111,12 +109,6 @@ covered = ["Active"]
 terminated = ["Terminated"]
 "#
     )
-}
-
-/// The checked config.
-pub(crate) fn config(text: &str) -> Arc<Config> {
-    let environment: Environment = [("VITABLE_CONNECT_API_KEY", KEY)].into_iter().collect();
-    Arc::new(config::parse(text, "test.toml", &environment).unwrap())
 }
 
 /// Puts an export into the inbox as a careful sender does.
