@@ -6,6 +6,14 @@
 //! dead, files that moved since lie where they were, and the last receipt was not written. `Stop::Twice` stops the second life as
 //! well.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test says what is wrong by stopping, and how many stops it made"
+)]
+
 #[path = "support/life.rs"]
 mod life;
 
@@ -252,7 +260,7 @@ impl World<'_> {
                 std::fs::rename(self.inbox.join(moved), self.inbox.join(claimed)).unwrap();
             }
         }
-        if let Some(last) = records.iter().filter(|record| record.run.finished_at.is_some()).next_back() {
+        if let Some(last) = records.iter().rfind(|record| record.run.finished_at.is_some()) {
             let receipt = format!("{}.receipt.txt", last.filed_as.as_deref().unwrap_or_default());
             if self.inbox.join(&receipt).exists() {
                 std::fs::write(self.inbox.join(receipt), "not over yet\n").unwrap();
@@ -326,7 +334,8 @@ fn quick() -> Script {
 
 fn with_last_name(people: &[Person], id: &str, name: &str) -> Vec<Person> {
     let mut people = people.to_vec();
-    people.iter_mut().find(|person| person.id == id).unwrap().last_name = name.to_owned();
+    let person = people.iter_mut().find(|person| person.id == id);
+    name.clone_into(&mut person.unwrap().last_name);
     people
 }
 

@@ -3,6 +3,13 @@
 //! When a kill comes follows from a seed: after so many lines of the log, and so many turns of an empty loop. The seed is printed;
 //! `ROSTERD_SEED` repeats it, `ROSTERD_KILLS` asks for more kills than the few of a normal test run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says what is wrong by stopping"
+)]
+
 #[path = "support/life.rs"]
 mod life;
 
@@ -43,6 +50,9 @@ impl Daemon {
             .arg("run")
             .env("VITABLE_CONNECT_API_KEY", life::KEY)
             .env("RUST_LOG", "rosterd=debug")
+            // They would be settings of the daemon.
+            .env_remove("ROSTERD_SEED")
+            .env_remove("ROSTERD_KILLS")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -72,8 +82,8 @@ impl Daemon {
         heard
     }
 
-    fn kill(mut self) {
-        assert!(self.child.try_wait().unwrap().is_none(), "the daemon ended by itself: {:?}", self.listen(usize::MAX));
+    fn kill(mut self, log: &[String]) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "the daemon ended by itself: {log:#?}");
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -127,11 +137,11 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
             life::drop_file(&inbox, &format!("day{day}.csv"), &life::csv(&days[day]));
         }
         let daemon = Daemon::start(&config);
-        daemon.listen(random.usize(1..30));
+        let log = daemon.listen(random.usize(1..30));
         for turn in 0..random.u32(..200_000) {
             std::hint::black_box(turn);
         }
-        daemon.kill();
+        daemon.kill(&log);
         // What was on its way is accepted or cut by then; the rules of the audit begin afresh for the next client.
         runtime.block_on(async { tokio::time::sleep(2 * LATENCY).await });
         sandbox.client_died();
@@ -145,7 +155,7 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
     let store = loop {
         let daemon = Daemon::start(&config);
         let log = daemon.listen(usize::MAX);
-        daemon.kill();
+        daemon.kill(&log);
         runtime.block_on(async { tokio::time::sleep(2 * LATENCY).await });
         sandbox.client_died();
         let store = Store::open(&dir.path().join("state"), &base_url).unwrap();

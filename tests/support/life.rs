@@ -191,7 +191,7 @@ fn roster_violations(store: &Store, sandbox: &Sandbox, group: &str, wanted: &BTr
     let confirmed = store.roster(&GroupRef::parse(group).unwrap()).unwrap();
     let confirmed: BTreeMap<String, [String; 4]> = confirmed
         .iter()
-        .flat_map(|roster| roster.members())
+        .flat_map(rosterd::roster::ConfirmedRoster::members)
         .map(|entry| {
             let member = &entry.member;
             let fields = [
