@@ -367,8 +367,11 @@ fn adds_changes_terminations_and_absences_survive_a_stop_after_every_write() {
 #[test]
 fn newer_files_while_older_ones_are_under_way_survive_a_stop_after_every_write() {
     let day1 = life::people(2, 4);
-    let day2 = with_last_name(&day1, "E1001", "Baker");
-    let day3 = with_last_name(&with_last_name(&day2, "E1001", "Cook"), "E2002", "Dyer");
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    day2.iter_mut().find(|person| person.id == "E2003").unwrap().is_terminated = true;
+    let mut day3 = with_last_name(&with_last_name(&day2, "E1001", "Cook"), "E2002", "Dyer");
+    // Who was terminated the day before is left out: that is no first absence.
+    day3.retain(|person| person.id != "E2003");
     let acts = vec![
         (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
         (When::Requests(1), Act::Drop("day2.csv", life::csv(&day2))),

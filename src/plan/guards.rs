@@ -87,7 +87,7 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
 fn is_any_change(class: &Class) -> bool {
     match class {
         Class::New | Class::Returning | Class::Changed(_) | Class::Terminated(_) | Class::Missing => true,
-        Class::Unchanged | Class::Kept(_) | Class::Withheld(_) => false,
+        Class::Unchanged | Class::Leaving | Class::Kept(_) | Class::Withheld(_) => false,
     }
 }
 
@@ -195,7 +195,7 @@ impl Judge<'_, '_> {
                 }
                 Class::Unchanged => staying += 1,
                 Class::New | Class::Returning | Class::Terminated(_) | Class::Missing => {}
-                Class::Kept(_) | Class::Withheld(_) => {}
+                Class::Leaving | Class::Kept(_) | Class::Withheld(_) => {}
             }
         }
         let (field, value) = changed.into_iter().max_by_key(|(_, count)| *count)?;

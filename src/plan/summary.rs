@@ -72,6 +72,8 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
         Class::Unchanged => report.unchanged += 1,
         Class::Terminated(_) => report.terminated.push(reference_id),
         Class::Missing => report.missing.push(reference_id),
+        // Told by the run that decided it.
+        Class::Leaving => {}
         Class::Kept(doubt) | Class::Withheld(doubt) => {
             match (doubt, &decision.class) {
                 (Doubt::Moving { to, .. }, Class::Kept(_)) => {
