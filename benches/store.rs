@@ -29,7 +29,7 @@ fn main() {
     for round in 0..rounds {
         println!("round {round}");
         let run = ids.run(now);
-        let works: Vec<_> = (0..groups).map(|group| work(&ids, &run, group, members / groups, now)).collect();
+        let works: Vec<_> = (0..groups).map(|group| work(ids, &run, group, members / groups, now)).collect();
         let batches: Vec<_> = works.iter().map(|work| work.batch.clone()).collect();
         let (record, state) = (record(&run, now), state());
         timed("  accept", || store.accept(&record, works, &state).unwrap());
@@ -90,10 +90,12 @@ fn work(ids: &Ids, run: &RunId, group: usize, members: usize, now: DateTime<Utc>
         request_id: None,
         phase: Phase::Pending,
         members: members as u64,
+        planned_removals: 0,
         attempts: 0,
         submitted_at: None,
         accepted_at: None,
         completed_at: None,
+        not_before: None,
         added: 0,
         removed: 0,
         failures: Vec::new(),

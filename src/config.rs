@@ -86,6 +86,16 @@ pub enum Mode {
     Plan,
 }
 
+impl Mode {
+    /// Its name in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Plan => "plan",
+        }
+    }
+}
+
 /// `[api]`
 #[derive(Clone)]
 pub struct Api {

@@ -27,6 +27,8 @@ use crate::sync::{Desk, Job, Running, SyncError};
 
 /// Files claimed ahead, over all sources: enough to keep the desk busy, few enough that an inbox shows what waits.
 const ARRIVALS_CAPACITY: usize = 4;
+/// How often what is too old is looked for.
+const RETIRE_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// A pass that came to no end (the API must be asked, the disk is full) is tried again after this pause.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -147,6 +149,7 @@ pub async fn run(
         crew.start("deliver", deliver(Arc::clone(&deliverer), stop.clone()));
     }
     crew.start("desk", serve_desk(Arc::clone(&desk), news, arrived, stop.clone()));
+    crew.start("retention", retire(Arc::clone(&desk), stop.clone()));
     crew.start("control", server.serve(desk, stop.clone()));
     ready(&store);
     drop(store);
@@ -156,6 +159,16 @@ pub async fn run(
 async fn deliver(deliverer: Arc<Deliverer>, stop: CancellationToken) {
     if let Err(error) = deliverer.run(stop).await {
         error!(%error, "delivery cannot start");
+    }
+}
+
+async fn retire(desk: Arc<Desk>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        desk.retire().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(RETIRE_EVERY) => {}
+        }
     }
 }
 

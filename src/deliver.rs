@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::sync::{Notify, RwLock, RwLockWriteGuard, Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -64,6 +64,9 @@ pub struct Deliverer {
     settings: Settings,
     permits: Semaphore,
     wake: Notify,
+    /// Held for reading while a batch goes from `pending` to `submitting`, for writing from a plan's look at what is under way to
+    /// its record.
+    sends: RwLock<()>,
     key_refused: watch::Sender<bool>,
     news: broadcast::Sender<News>,
 }
@@ -86,6 +89,7 @@ impl Deliverer {
             settings,
             permits: Semaphore::new(settings.max_in_flight),
             wake: Notify::new(),
+            sends: RwLock::new(()),
             key_refused: watch::Sender::new(false),
             news: broadcast::Sender::new(NEWS_CAPACITY),
         })
@@ -104,6 +108,12 @@ impl Deliverer {
     /// Tells the task to look for work: batches were put into the store, or a group was released.
     pub fn nudge(&self) {
         self.wake.notify_one();
+    }
+
+    /// Lets nothing leave that has not left yet, until the answer is dropped. A plan that takes a roster for unsent must not find
+    /// it sent when it is recorded: whom that roster adds would be left out without a decision.
+    pub async fn hold_sends(&self) -> RwLockWriteGuard<'_, ()> {
+        self.sends.write().await
     }
 
     /// Carries out all work in the store, and all that comes, until `stop`. Returns when nothing is between a request and its
@@ -207,12 +217,11 @@ impl Deliverer {
 
     /// Asks for something harmless, to learn whether the key is good again.
     async fn probe(&self) {
-        match self.api.plans().await {
-            Err(crate::api::ApiError::Unauthorized { status }) => warn!(status, "the API still refuses the key"),
-            Ok(_) | Err(_) => {
-                info!("delivery goes on");
-                self.key_refused.send_replace(false);
-            }
+        if let Err(crate::api::ApiError::Unauthorized { status }) = self.api.plans().await {
+            warn!(status, "the API still refuses the key");
+        } else {
+            info!("delivery goes on");
+            self.key_refused.send_replace(false);
         }
     }
 

@@ -401,15 +401,15 @@ impl GroupPlan<'_> {
 impl Decision<'_> {
     /// Puts a doubtful person back to what is confirmed.
     fn hold(&mut self, doubt: Doubt) {
-        match self.before {
-            Some(entry) => {
-                self.class = Class::Kept(doubt);
-                self.after = Some(Record::Same(entry));
-            }
-            None => {
-                self.class = Class::Withheld(doubt);
-                self.after = None;
-            }
+        if let Some(entry) = self.before {
+            self.class = Class::Kept(doubt);
+            self.after = Some(Record::Same(entry));
+        } else {
+            self.class = Class::Withheld(doubt);
+            self.after = None;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

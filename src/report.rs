@@ -346,8 +346,18 @@ pub struct MovedOut {
 pub struct KeptMember {
     /// Who.
     pub reference_id: ReferenceId,
-    /// Why, in words for the operator and HR.
+    /// Why, in words for the operator and HR. Of somebody who is not covered it begins with [`NOT_ADDED`].
     pub reason: String,
+}
+
+/// How the reason begins of somebody who is in doubt and was not covered before either.
+pub const NOT_ADDED: &str = "not added";
+
+impl KeptMember {
+    /// Whether the person is covered while the doubt lasts.
+    pub fn is_covered(&self) -> bool {
+        !self.reason.starts_with(NOT_ADDED)
+    }
 }
 
 /// A run in full: `show RUN`.

@@ -18,14 +18,15 @@ use crate::api::{ApiError, MemberSync};
 use crate::clock::Clock;
 use crate::config::{Config, Mode, Source};
 use crate::deliver::Deliverer;
-use crate::export::problem::Broken;
+use crate::export::problem::{Broken, Problem};
 use crate::intake::InboxState;
 use crate::intake::spool::{Claimed, Place, SpoolError};
 use crate::plan::{self, Approval, Plan};
 use crate::report::{
-    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, Run, RunState,
-    Trigger,
+    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, ProblemReport,
+    Run, RunState, Trigger,
 };
+use crate::roster::Reading;
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError, Work};
 
@@ -34,8 +35,10 @@ pub mod baseline;
 pub mod examine;
 pub mod filing;
 pub mod groups;
+pub mod retention;
 pub mod status;
 
+use baseline::Known;
 use examine::{ExamineError, Examined};
 
 /// Where exports are passed over.
@@ -114,6 +117,19 @@ pub enum SyncError {
     /// What the person asks for makes no sense now; the text says why and what to do.
     #[error("{0}")]
     Refused(String),
+}
+
+/// What a plan is made for.
+enum Release {
+    /// To be looked at: no payload is composed, and the file's age does not count.
+    Look,
+    /// To be carried out.
+    Carry {
+        /// When the file was last modified.
+        modified: DateTime<Utc>,
+        /// What a person released.
+        approval: Option<Approval>,
+    },
 }
 
 /// A plan and all that carrying it out needs, free of borrows.
@@ -199,7 +215,7 @@ impl Desk {
 
         let survey = match examine::survey(&job.file.path, &source).await {
             Ok(survey) => survey,
-            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
+            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken, Vec::new()).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
         };
         run.file = Some(FileFacts { name: job.file.name.clone(), sha256: survey.sha256.clone(), rows: 0 });
@@ -210,20 +226,38 @@ impl Desk {
             run.reason = Some(format!("the same content was accepted as run {before}, and nothing newer since"));
             return self.conclude(&job, run, RunState::Duplicate, None).await;
         }
-        let examined = match examine::read(&job.file.path, survey, &source, self.today(&source, job.as_of)).await {
+        // What is known is loaded while the export is read, and stays true until the plan is recorded.
+        let sends = self.deliverer.hold_sends().await;
+        let today = self.today(&source, job.as_of);
+        let reading = examine::read(&job.file.path, survey, &source, today);
+        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let examined = match examined {
             Ok(examined) => Examined { name: job.file.name.clone(), ..examined },
-            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken).await,
+            Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken, Vec::new()).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),
         };
+        if let Some(broken) = examine::unusable(&examined.reading) {
+            let Reading { rows, invalid_rows, problems, .. } = examined.reading;
+            run.counts = Counts { rows, problems: invalid_rows, ..Counts::default() };
+            run.file = run.file.map(|file| FileFacts { rows, ..file });
+            return self.reject(&job, run, &broken, problems).await;
+        }
         self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
-        let modified = Some(job.file.modified);
-        let planned = self.plan(&source, &id, examined, modified, job.approval.as_ref().map(|it| it.0.clone())).await?;
-        self.record(&job, run, planned, state).await
+        let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
+        let release = Release::Carry { modified: job.file.modified, approval };
+        let planned = self.plan(&source, &id, (examined, known?), release).await?;
+        self.record(&job, run, (planned, sends), state).await
     }
 
     /// Records a plan: held whole, to be looked at only, or accepted with its batches.
-    async fn record(&self, job: &Job, mut run: Run, planned: Planned, state: SourceState) -> Result<Run, SyncError> {
+    async fn record(
+        &self,
+        job: &Job,
+        mut run: Run,
+        (planned, sends): (Planned, tokio::sync::RwLockWriteGuard<'_, ()>),
+        state: SourceState,
+    ) -> Result<Run, SyncError> {
         run.counts = planned.counts;
         run.file = planned.report.file.clone();
         run.guards = planned.report.guards.iter().filter(|guard| is_news(guard)).cloned().collect();
@@ -257,6 +291,7 @@ impl Desk {
         let (written, works) = (record.clone(), planned.works);
         let batches = works.len();
         let superseded = self.store.call(move |store| store.accept(&written, works, &state)).await?;
+        drop(sends);
         info!(
             run = %record.run.run, source = %record.run.source, rows = record.run.counts.rows,
             new = record.run.counts.new, returning = record.run.counts.returning, changed = record.run.counts.changed,
@@ -270,7 +305,7 @@ impl Desk {
     }
 
     /// A broken file: recorded as rejected, filed away with its account.
-    async fn reject(&self, job: &Job, mut run: Run, broken: &Broken) -> Result<Run, SyncError> {
+    async fn reject(&self, job: &Job, mut run: Run, broken: &Broken, problems: Vec<Problem>) -> Result<Run, SyncError> {
         warn!(run = %run.run, source = %run.source, code = ?broken.code, line = broken.line, "the export is rejected");
         run.reason = Some(broken.message.clone());
         run.file.get_or_insert_with(|| FileFacts { name: job.file.name.clone(), sha256: String::new(), rows: 0 });
@@ -286,7 +321,7 @@ impl Desk {
                 verdict: GuardVerdict::Reject,
                 sum: broken.message.clone(),
             }],
-            problems: Vec::new(),
+            problems: problems.into_iter().map(|problem| ProblemReport { problem, still_covered: None }).collect(),
             groups: Vec::new(),
         };
         self.conclude(job, run, RunState::Rejected, Some(report)).await
@@ -332,15 +367,19 @@ impl Desk {
         &self,
         source: &Source,
         run: &RunId,
-        examined: Examined,
-        modified: Option<DateTime<Utc>>,
-        approval: Option<Approval>,
+        (examined, known): (Examined, Known),
+        release: Release,
     ) -> Result<Planned, SyncError> {
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
         let members_per_request = self.config.api.members_per_request;
         let planned = self.store.call(move |store| {
-            let baselines = baseline::gather(store, &source, &examined.reading)?;
+            let groups = store.groups()?;
+            let baselines = known.baselines(&groups, &source, &examined.reading);
+            let (modified, approval) = match &release {
+                Release::Look => (None, None),
+                Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
+            };
             let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
             let input = plan::Input {
                 run: &run,
@@ -355,20 +394,22 @@ impl Desk {
                     confirm_absence: source.confirm_absence.get(),
                     members_per_request,
                 },
-                approval: approval.as_ref(),
+                approval,
                 now,
             };
             let plan = plan::plan(input);
             let file = FileFacts { name: examined.name, sha256: examined.sha256, rows: examined.reading.rows };
             let mut report = plan::summary::report(&plan, Some(file));
-            let groups = store.groups()?;
             for group in &mut report.groups {
                 let known = groups.iter().find(|record| record.group == group.group);
                 group.group_id = known.and_then(|record| record.id.clone());
             }
             Ok(Planned {
                 counts: plan.counts(),
-                works: works(store, &plan, &input),
+                works: match &release {
+                    Release::Look => Vec::new(),
+                    Release::Carry { .. } => works(store, &plan, &input),
+                },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
                 report,
@@ -395,13 +436,18 @@ impl Desk {
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
-        let examined = match examine::read(path, survey, &source, self.today(&source, as_of)).await {
+        let reading = examine::read(path, survey, &source, self.today(&source, as_of));
+        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let examined = match examined {
             Ok(examined) => Examined { name: name.to_owned(), ..examined },
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
+        if let Some(broken) = examine::unusable(&examined.reading) {
+            return Ok(Err(broken));
+        }
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(&source, &run, examined, None, None).await?;
+        let planned = self.plan(&source, &run, (examined, known?), Release::Look).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 

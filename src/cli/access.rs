@@ -7,6 +7,7 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::MemberSync;
 use crate::api::http::HttpApi;
 use crate::clock::Clock;
 use crate::config::{Config, KEY_PLACES, Mode};
@@ -71,11 +72,12 @@ async fn answer_alone(
     }
     let clock = Clock::system();
     let api = HttpApi::new(&config.api, clock.clone());
-    let api = Arc::new(api.map_err(|error| Failure::new(Ending::Config, error.to_string()))?);
+    let api = api.map_err(|error| Failure::new(Ending::Config, error.to_string()))?;
+    let api: Arc<dyn MemberSync> = Arc::new(api);
     let (store, temporary) = open(config, &question)?;
     let config = temporary.as_ref().map_or_else(|| Arc::clone(config), |folder| with_state_in(config, folder.path()));
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
-    let deliverer = Deliverer::new(store.clone(), api.clone(), clock.clone(), settings);
+    let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
     let desk = Desk::new(Arc::clone(&config), store, api, clock, Arc::clone(&deliverer));
 
     let stop = CancellationToken::new();

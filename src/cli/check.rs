@@ -164,7 +164,8 @@ async fn check_file(
     match examined {
         Ok(examined) => {
             say_reading(context, &examined.reading)?;
-            Ok(Ending::Done)
+            let Some(broken) = examine::unusable(&examined.reading) else { return Ok(Ending::Done) };
+            Err(Failure::new(Ending::Rejected, format!("rejected: {}", broken.message)))
         }
         Err(ExamineError::Broken(broken)) => {
             let refusal = Refusal {
@@ -205,7 +206,8 @@ fn say_reading(context: &Context, reading: &Reading) -> std::io::Result<()> {
         for problem in problems.iter().take(PROBLEMS_SHOWN) {
             let column = problem.column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
             let who = problem.reference_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
-            writeln!(text, "  line {}{column}{who}: {}", problem.line, problem.message).unwrap_or_default();
+            let place = if problem.line == 0 { "file".to_owned() } else { format!("line {}", problem.line) };
+            writeln!(text, "  {place}{column}{who}: {}", problem.message).unwrap_or_default();
         }
         if PROBLEMS_SHOWN < problems.len() {
             let more = problems.len() - PROBLEMS_SHOWN;

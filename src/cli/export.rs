@@ -67,10 +67,8 @@ pub(super) async fn deliver(
     })
     .await;
     bar.done();
-    match answer? {
-        Answer::Run(detail) => Ok(detail),
-        _ => Err(unexpected()),
-    }
+    let Answer::Run(detail) = answer? else { return Err(unexpected()) };
+    Ok(detail)
 }
 
 /// How a command ends that led to this run.
@@ -95,7 +93,11 @@ pub(super) fn ending(detail: &RunDetail) -> Ending {
     }
 }
 
-async fn open(file: &Path, source: Option<SourceName>, as_of: Option<NaiveDate>) -> Result<(Export, Body), Failure> {
+pub(super) async fn open(
+    file: &Path,
+    source: Option<SourceName>,
+    as_of: Option<NaiveDate>,
+) -> Result<(Export, Body), Failure> {
     let failed = |error: std::io::Error| {
         let ending = if error.kind() == std::io::ErrorKind::NotFound { Ending::NoInput } else { Ending::Unexpected };
         Failure::new(ending, format!("cannot read {}: {error}", file.display()))

@@ -76,10 +76,13 @@ pub async fn history(context: &Context, args: HistoryArgs) -> Result<Ending, Fai
 /// [`Failure`].
 pub async fn show(context: &Context, id: String) -> Result<Ending, Failure> {
     let config = context.config()?;
-    let text = match access::ask(&config, Question::Show { id }, None, |_| {}).await? {
-        Answer::Run(detail) => render::run(&context.screen, &detail),
-        Answer::Batch(detail) => render::batch(&context.screen, &detail),
-        _ => return Err(unexpected()),
+    let answer = access::ask(&config, Question::Show { id }, None, |_| {}).await?;
+    let text = if let Answer::Run(detail) = &answer {
+        render::run(&context.screen, detail)
+    } else if let Answer::Batch(detail) = &answer {
+        render::batch(&context.screen, detail)
+    } else {
+        return Err(unexpected());
     };
     render::print(&text)?;
     Ok(Ending::Done)

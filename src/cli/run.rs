@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::control::ControlError;
 use crate::daemon::{self, DaemonError, Outside};
 use crate::store::Store;
@@ -27,7 +27,7 @@ pub async fn run(context: &Context) -> Result<Ending, Failure> {
     let mut config = context.config()?;
     let mut signals = Signals::new()?;
     loop {
-        let outside = Outside::real(&config).map_err(failure)?;
+        let outside = Outside::real(&config).map_err(|error| failure(&error))?;
         let stop = CancellationToken::new();
         let current = Arc::clone(&config);
         let daemon = daemon::run(config, outside, move |store| say_ready(&current, store), stop.clone());
@@ -42,12 +42,12 @@ pub async fn run(context: &Context) -> Result<Ending, Failure> {
         };
         tokio::pin!(running);
         let (told, fresh) = tokio::select! {
-            ended = &mut running => return ended.map(|()| Ending::Done).map_err(failure),
+            ended = &mut running => return ended.map(|()| Ending::Done).map_err(|error| failure(&error)),
             told = told => told,
         };
         // A second signal ends at once: whatever is between a request and its answer is on record and taken up again.
         tokio::select! {
-            ended = running => ended.map_err(failure)?,
+            ended = running => ended.map_err(|error| failure(&error))?,
             _ = signals.told(context) => {
                 warn!("stopping at once");
                 return Ok(Ending::Done);
@@ -91,7 +91,7 @@ impl Signals {
             }
             match context.config() {
                 Ok(config) if config.api.key.is_none() => {
-                    error!("the config now lacks an API key, the old one is kept")
+                    error!("the config now lacks an API key, the old one is kept");
                 }
                 Ok(config) => return (Told::Reload, Some(config)),
                 Err(failure) => error!(error = failure.message, "the config is not good, the old one is kept"),
@@ -104,11 +104,7 @@ fn say_ready(config: &Config, store: &Store) {
     if !store.durable() {
         warn!("a power cut can cost the state: the system-call filter that makes it durable is not active");
     }
-    let mode = match config.mode {
-        Mode::Apply => "apply",
-        Mode::Plan => "plan",
-    };
-    info!(sources = config.sources.len(), mode, base_url = config.api.base_url, "ready");
+    info!(sources = config.sources.len(), mode = config.mode.name(), base_url = config.api.base_url, "ready");
     notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("watching")]);
 }
 
@@ -131,12 +127,11 @@ async fn ping_watchdog(stop: CancellationToken) {
     }
 }
 
-fn failure(error: DaemonError) -> Failure {
-    let ending = match &error {
-        DaemonError::NoKey | DaemonError::Api(_) => Ending::Config,
+fn failure(error: &DaemonError) -> Failure {
+    let ending = match error {
         DaemonError::Store(error) => return access::store_failure(error),
         DaemonError::Control { source: ControlError::Taken { .. }, .. } => Ending::Unavailable,
-        DaemonError::Control { .. } => Ending::Config,
+        DaemonError::NoKey | DaemonError::Api(_) | DaemonError::Control { .. } => Ending::Config,
         DaemonError::TaskEnded(_) => Ending::Unexpected,
     };
     Failure::new(ending, error.to_string())

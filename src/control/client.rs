@@ -22,13 +22,13 @@ impl Client {
     pub async fn connect(socket: &Path) -> Result<Self, ControlError> {
         match UnixStream::connect(socket).await {
             Ok(stream) => Ok(Self { stream }),
-            Err(error) => Err(match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ControlError::NoDaemon { path: socket.to_owned() }
-                }
-                io::ErrorKind::PermissionDenied => ControlError::Forbidden { path: socket.to_owned() },
-                _ => ControlError::Io(error),
-            }),
+            Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+                Err(ControlError::NoDaemon { path: socket.to_owned() })
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(ControlError::Forbidden { path: socket.to_owned() })
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -24,6 +24,9 @@ use super::{Deliverer, News};
 /// A store that fails (a full disk, say) is tried again after this pause.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
 
+/// A batch that was superseded on its way out is left for the newer one, after a pause that keeps a mistake from spinning.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How carrying a batch ended.
 enum Carried {
     /// The batch is final; the group's next one may go.
@@ -68,6 +71,11 @@ impl Deliverer {
                 Ok(Carried::Ended) => true,
                 Ok(Carried::Later) => self.wait_for_attempt(group, stop).await,
                 Ok(Carried::Stopped) => false,
+                Err(CarryError::Store(StoreError::OutOfOrder { detail, .. })) => {
+                    info!(detail, "a newer roster came in between");
+                    let then = self.clock.now() + TimeDelta::from_std(LOOK_AGAIN).unwrap_or_default();
+                    self.wait_until(then, stop).await
+                }
                 Err(CarryError::Store(error)) => {
                     error!(%error, "delivery cannot be recorded, trying again");
                     let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
@@ -181,7 +189,10 @@ impl Deliverer {
         };
         batch.group_id = Some(group.clone());
         batch.error = None;
-        self.record(batch).await?;
+        {
+            let _may_send = self.sends.read().await;
+            self.record(batch).await?;
+        }
         info!(batch = %batch.batch, run = %batch.run, members = batch.members, attempt = batch.attempts, "submitting");
         match self.api.submit(&group, Arc::clone(payload)).await {
             Ok(accepted) => {

@@ -143,7 +143,6 @@ fn waiting(batch: &Batch, odd: Option<&'static str>, at: Circumstances) -> (Phas
 
 fn poll_failed(batch: &Batch, error: &ApiError, at: Circumstances) -> (Phase, Effect) {
     match error {
-        ApiError::NotSent { .. } | ApiError::AnswerLost { .. } | ApiError::Conflict => patient(batch, None, at),
         ApiError::Later { after, .. } => patient(batch, *after, at),
         ApiError::Unauthorized { .. } => (Phase::Accepted, Effect::Pause),
         ApiError::NotFound => {
@@ -155,8 +154,12 @@ fn poll_failed(batch: &Batch, error: &ApiError, at: Circumstances) -> (Phase, Ef
                 (Phase::Lost, Effect::Lose("the API does not know the request (404)".to_owned(), pause))
             }
         }
-        // A poll that is refused says nothing about the roster: the request may well be carried out. Ask again.
-        ApiError::Refused { .. } | ApiError::Unexpected { .. } => patient(batch, None, at),
+        // Whatever else a poll is answered says nothing about the roster: the request may well be carried out. Ask again.
+        ApiError::NotSent { .. }
+        | ApiError::AnswerLost { .. }
+        | ApiError::Conflict
+        | ApiError::Refused { .. }
+        | ApiError::Unexpected { .. } => patient(batch, None, at),
     }
 }
 

@@ -187,7 +187,8 @@ impl Candidate {
             // The likeliest row may be a person's: its cells are not quoted.
             format!("no header row: none of the first {PROBE_ROWS} rows holds {missing}, or any other mapped header")
         };
-        let message = format!("{message}; rename the columns in the export or mend [source.columns]");
+        let message =
+            format!("{message}; rename the columns in the export, or have [source.columns] of the config mended");
         Broken { code: BrokenCode::HeaderMissing, line: (is_header || is_configured).then_some(line), message }
     }
 

@@ -189,7 +189,7 @@ impl<R: Read> Reader<R> {
             if n_cells < self.n_named {
                 let n_named = self.n_named;
                 self.short.add(place.line, None, || {
-                    format!("the row has {n_cells} cells, the header {n_named}; the missing cells were read as empty")
+                    format!("The row has {n_cells} cells, the header {n_named}; the missing cells were read as empty.")
                 });
             }
             if let Some(cell) = place.stray_quote {
@@ -226,7 +226,7 @@ impl<R: Read> Reader<R> {
             let cells = self.record.iter().map(str::to_owned).collect();
             let header = Header::new(cells, place.line);
             if header.names() == self.header.names() {
-                return Ok(Some(Some("the header is repeated here; the row was skipped")));
+                return Ok(Some(Some("The header is repeated here; the row was skipped.")));
             }
             if self.wanted.missing_in(&header).is_empty() {
                 return Err(Broken {
@@ -241,7 +241,7 @@ impl<R: Read> Reader<R> {
             }
         }
         if n_filled <= NOTE_CELLS + 1 && self.is_note(n_filled, self.is_cut(place)) {
-            return Ok(Some(Some("the row is no person (a total, a note); it was skipped")));
+            return Ok(Some(Some("The row is no person (a total, a note); it was skipped.")));
         }
         Ok(None)
     }
@@ -323,7 +323,7 @@ impl<R: Read> Reader<R> {
             column: None,
             reference_id: None,
             code: Code::SkippedRow,
-            message: format!("{rows} above the header on line {} skipped", self.header.line()),
+            message: format!("{rows} above the header on line {} skipped.", self.header.line()),
         });
     }
 

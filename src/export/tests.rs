@@ -288,7 +288,7 @@ fn a_missing_header_is_named_with_the_nearest_and_what_is_there() {
     assert_eq!(
         broken.message,
         "the header on line 2 lacks \"First Name\" (is it \"First Nmae\"?), \"Birth Date\"; it has \"Employee ID\", \
-         \"First Nmae\", \"DOB\"; rename the columns in the export or mend [source.columns]"
+         \"First Nmae\", \"DOB\"; rename the columns in the export, or have [source.columns] of the config mended"
     );
 }
 

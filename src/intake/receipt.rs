@@ -4,7 +4,7 @@
 //! appear by reference id, cells by line and column. The API's own words about a person may hold personal data and are
 //! not repeated here; whoever runs rosterd sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -13,6 +13,7 @@ use crate::export::problem::Severity;
 use crate::report::{
     Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
 };
+use crate::roster::member::Field;
 use page::{Page, clean, people};
 
 mod page;
@@ -25,6 +26,9 @@ const MAX_LISTED: usize = 50;
 
 /// Longest header of a column that is repeated, in characters.
 const MAX_HEADER_CHARS: usize = 40;
+
+/// Longest reason that is repeated, in characters: room for every header that a message about a header lists.
+const MAX_REASON_CHARS: usize = 2_000;
 
 /// What becomes of a receipt whose story is not over.
 const REWRITTEN: &str = "This receipt is rewritten when the results are in.";
@@ -55,6 +59,7 @@ pub fn render_for(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, ba
     next_steps(&mut page, run, plan, batches);
     problems(&mut page, plan);
     people_in_doubt(&mut page, plan, batches);
+    new_plans(&mut page, plan);
     page.into_text()
 }
 
@@ -105,7 +110,8 @@ fn facts(page: &mut Page, subject: Subject<'_>, run: &Run) {
 /// Why a file is held, rejected or dropped.
 fn reasons(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
     let holding: Vec<&GuardReport> = holding(run, plan).collect();
-    let reason = run.reason.as_deref().map(|reason| clean(reason, 600)).filter(|reason| !reason.is_empty());
+    let reason =
+        run.reason.as_deref().map(|reason| clean(reason, MAX_REASON_CHARS)).filter(|reason| !reason.is_empty());
     if reason.is_none() && holding.is_empty() {
         return;
     }
@@ -132,7 +138,8 @@ fn reasons(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
     if let Some(reason) = &reason {
         page.item(&sentence(reason));
     }
-    for guard in holding.iter().take(MAX_LISTED).filter(|guard| reason.as_deref() != Some(guard.sum.as_str())) {
+    let is_said = |guard: &GuardReport| reason.as_deref() == Some(clean(&guard.sum, MAX_REASON_CHARS).as_str());
+    for guard in holding.iter().take(MAX_LISTED).filter(|guard| !is_said(guard)) {
         page.item(&sentence(&clean(&guard.sum, 300)));
     }
     page.rest(holding.len(), MAX_LISTED, "");
@@ -250,7 +257,7 @@ fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[
             page.item("If it is wrong, drop a corrected export. It takes the place of this one.");
             page.item("This receipt is rewritten when that is decided.");
         }
-        RunState::Rejected => page.item("Mend what is said above, and drop the export again."),
+        RunState::Rejected => page.item("Mend what is said here, and drop the export again."),
         RunState::Duplicate => {
             page.item("Nothing, if you dropped it twice. Otherwise check that you picked the new file.");
         }
@@ -328,8 +335,16 @@ fn place(report: &ProblemReport) -> String {
 /// Everybody whose coverage somebody could wonder about, and who is not listed with a row.
 fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]) {
     let mut doubts: BTreeMap<&str, (&str, String)> = BTreeMap::new();
+    let rows = plan.into_iter().flat_map(|plan| &plan.problems).filter(|report| is_error(report));
+    let with_a_row: BTreeSet<&str> = rows.filter_map(|report| report.problem.reference_id.as_deref()).collect();
     for kept in plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.kept) {
-        doubts.insert(kept.reference_id.as_str(), (yes_no(true), sentence(&clean(&kept.reason, 200))));
+        let person = kept.reference_id.as_str();
+        // Somebody between two groups is in doubt in both, and covered in one.
+        let is_covered_elsewhere = doubts.get(person).is_some_and(|(covered, _)| *covered == yes_no(true));
+        if !with_a_row.contains(person) && !is_covered_elsewhere {
+            let why = kept.reason.strip_prefix("still covered: ").unwrap_or(&kept.reason);
+            doubts.insert(person, (yes_no(kept.is_covered()), sentence(&clean(why, 200))));
+        }
     }
     for failure in batches.iter().flat_map(|batch| &batch.failures) {
         let doubt = match failure.operation.as_str() {
@@ -347,6 +362,27 @@ fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]
         page.item(&format!("Person {}. Still covered: {}. {why}", clean(person, MAX_HEADER_CHARS), covered));
     }
     page.rest(doubts.len(), MAX_LISTED, ", ask whoever runs rosterd");
+}
+
+/// The API does not apply another plan to somebody whom it covers already.
+fn new_plans(page: &mut Page, plan: Option<&PlanReport>) {
+    let changed = plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.changed);
+    let people: Vec<&str> = changed
+        .filter(|changed| changed.fields.iter().any(|field| field == Field::PlanId.name()))
+        .map(|changed| changed.reference_id.as_str())
+        .collect();
+    if people.is_empty() {
+        return;
+    }
+    page.heading(&format!("New plans that do not take effect ({})", people.len()));
+    page.text(
+        "These people are covered already, and stay on the plan that they were added with. Tell whoever runs rosterd if the \
+         new plan is to count.",
+    );
+    for person in people.iter().take(MAX_LISTED) {
+        page.item(&format!("Person {}.", clean(person, MAX_HEADER_CHARS)));
+    }
+    page.rest(people.len(), MAX_LISTED, ", ask whoever runs rosterd");
 }
 
 fn yes_no(yes: bool) -> &'static str {

@@ -22,6 +22,7 @@ use thiserror::Error;
 use super::settle::{Found, OWN_FOLDERS, Ready, Sighting, Thing};
 
 mod adopt;
+mod expire;
 mod filing;
 mod folders;
 mod names;

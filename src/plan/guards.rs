@@ -191,11 +191,18 @@ impl Judge<'_, '_> {
             match &decision.class {
                 Class::Changed(fields) => {
                     staying += 1;
-                    fields.iter().for_each(|field| *changed.entry(*field).or_default() += 1);
+                    for field in fields {
+                        *changed.entry(*field).or_default() += 1;
+                    }
                 }
                 Class::Unchanged => staying += 1,
-                Class::New | Class::Returning | Class::Terminated(_) | Class::Missing => {}
-                Class::Leaving | Class::Kept(_) | Class::Withheld(_) => {}
+                Class::New
+                | Class::Returning
+                | Class::Terminated(_)
+                | Class::Missing
+                | Class::Leaving
+                | Class::Kept(_)
+                | Class::Withheld(_) => {}
             }
         }
         let (field, value) = changed.into_iter().max_by_key(|(_, count)| *count)?;
@@ -221,17 +228,16 @@ impl Judge<'_, '_> {
 
     /// People who are held one by one, reported group by group.
     fn people(&self, guard: &'static str, groups: &[GroupPlan<'_>], places: &[Place], doubt: &Doubt) -> Vec<Judgement> {
-        let what = match doubt {
-            Doubt::AnotherPerson => {
-                "has another last name and another birth date: perhaps the id was given to somebody else"
-            }
-            _ => "is already on a roster under an id that the file lacks",
+        let what = if *doubt == Doubt::AnotherPerson {
+            "with another last name and another birth date under the same id: perhaps it was given to somebody else"
+        } else {
+            "with a new id, who are on a roster under an id that the file lacks: perhaps ids lost their zeros (id_width)"
         };
         let by_group = places.chunk_by(|a, b| a.group == b.group);
         by_group
             .filter_map(|places| {
                 let group = groups.get(places.first()?.group)?;
-                let sum = format!("{} of {}: who {what}", people(places.len() as u64), group.group);
+                let sum = format!("{} of {} {what}", people(places.len() as u64), group.group);
                 let seen = Seen { guard, group: Some(group.group), value: places.len() as u64, limit: 0, sum };
                 Some(self.judge(seen, Target::People(places.to_vec(), doubt.clone())))
             })
@@ -337,7 +343,11 @@ fn line(limit: Limit, whole: u64, floor: u64) -> (u64, String) {
             )]
             let part = (share * whole as f64).floor() as u64;
             let limit = part.max(floor);
-            (limit, format!("{limit} = {}%", percent(share)))
+            let percent = percent(share);
+            // "2 = 5%" of six people would be a riddle.
+            let said =
+                if part < floor { format!("{limit}; {percent}% is less") } else { format!("{limit} = {percent}%") };
+            (limit, said)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A plan as it is told: the stable report, and each doubt in words.
 
 use crate::export::problem::Severity;
-use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, MovedIn, MovedOut, PlanReport, ProblemReport};
+use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, NOT_ADDED, PlanReport, ProblemReport};
 use crate::roster::ids::ReferenceId;
 
 use super::{Class, Decision, Doubt, GroupPlan, Plan};
@@ -24,7 +24,11 @@ fn problems(plan: &Plan<'_>) -> Vec<ProblemReport> {
         let id = ReferenceId::parse(reference_id).ok()?;
         let decision = |group: &GroupPlan<'_>| {
             let at = group.decisions.binary_search_by(|decision| decision.reference_id.cmp(&id)).ok()?;
-            group.decisions.get(at).map(|decision| decision.after.is_some())
+            // Of a file that is held whole nothing is applied: who would join is not covered, who would leave still is.
+            let roster = |decision: &Decision<'_>| {
+                if plan.is_held_whole { decision.before.is_some() } else { decision.after.is_some() }
+            };
+            group.decisions.get(at).map(roster)
         };
         Some(plan.groups.iter().filter_map(decision).any(|is_covered| is_covered))
     };
@@ -75,15 +79,6 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
         // Told by the run that decided it.
         Class::Leaving => {}
         Class::Kept(doubt) | Class::Withheld(doubt) => {
-            match (doubt, &decision.class) {
-                (Doubt::Moving { to, .. }, Class::Kept(_)) => {
-                    report.moved_out.push(MovedOut { reference_id: reference_id.clone(), to: to.clone() });
-                }
-                (Doubt::Moving { from, .. }, _) => {
-                    report.moved_in.push(MovedIn { reference_id: reference_id.clone(), from: from.clone() });
-                }
-                _ => {}
-            }
             let reason = words(doubt, decision.after.is_some());
             report.kept.push(KeptMember { reference_id, reason });
         }
@@ -97,7 +92,7 @@ fn has_news(report: &GroupReport) -> bool {
 
 /// A doubt in words, for the operator and for HR.
 fn words(doubt: &Doubt, is_covered: bool) -> String {
-    let stays = if is_covered { "still covered" } else { "not added" };
+    let stays = if is_covered { "still covered" } else { NOT_ADDED };
     match doubt {
         Doubt::Invalid => format!("{stays}: the row cannot be used as it is"),
         Doubt::Conflict => format!("{stays}: rows of this person contradict each other"),
@@ -106,7 +101,9 @@ fn words(doubt: &Doubt, is_covered: bool) -> String {
         }
         Doubt::Unidentified => format!("{stays}: missing, but a row without a readable id could be theirs"),
         Doubt::OtherSource(source) => format!("{stays}: the record of source {source} counts"),
-        Doubt::Moving { from, to } => format!("{stays}: on the roster of {from}, and the file says {to}"),
+        Doubt::Moving { from, to } => format!(
+            "{stays}: on the roster of {from}, and the file says {to}; moves between groups are not yet supported"
+        ),
         Doubt::AnotherPerson => {
             format!("{stays}: last name and birth date both changed; perhaps the id was given to somebody else")
         }

@@ -224,7 +224,7 @@ impl Desk {
                 humantime::format_duration(expires)
             )));
         }
-        let (path, name) = self.file_of(&record, &source)?;
+        let (path, name) = file_of(&record, &source)?;
         let modified = std::fs::metadata(&path).and_then(|meta| meta.modified()).map(DateTime::<Utc>::from);
         let modified = modified.map_err(|error| gone(&path, &error))?;
         let job = self.adopt(&source.name, &path, &name, modified).await?;
@@ -301,13 +301,14 @@ impl Desk {
         }
         Ok((record, approval))
     }
+}
 
-    fn file_of(&self, record: &RunRecord, source: &crate::config::Source) -> Result<(PathBuf, String), Refusal> {
-        let filed = record.filed_as.as_ref();
-        let filed = filed.ok_or_else(|| Refusal::usage(format!("run {} has no file", record.run.run)))?;
-        let name = record.run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
-        Ok((source.inbox.join(filed), name))
-    }
+/// Where a run's file lies, and its name as dropped.
+fn file_of(record: &RunRecord, source: &crate::config::Source) -> Result<(PathBuf, String), Refusal> {
+    let filed = record.filed_as.as_ref();
+    let filed = filed.ok_or_else(|| Refusal::usage(format!("run {} has no file", record.run.run)))?;
+    let name = record.run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
+    Ok((source.inbox.join(filed), name))
 }
 
 fn gone(path: &Path, error: &std::io::Error) -> Refusal {

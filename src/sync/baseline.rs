@@ -7,59 +7,88 @@ use tracing::info;
 use crate::config::Source;
 use crate::plan::{Baseline, GroupStanding, Previous};
 use crate::report::Phase;
-use crate::roster::Reading;
 use crate::roster::ids::{GroupRef, SourceName};
+use crate::roster::{ConfirmedRoster, Entry, Reading};
 use crate::store::{GroupRecord, SourceState, Store, StoreError};
 
 use super::examine::Examined;
 use super::{Desk, SyncError};
 
-/// The baselines of all groups, of every source: a plan must know where else a person is covered.
-pub(super) fn gather(
-    store: &Store,
-    source: &Source,
-    reading: &Reading,
-) -> Result<BTreeMap<GroupRef, Baseline>, StoreError> {
-    let records: BTreeMap<GroupRef, GroupRecord> =
-        store.groups()?.into_iter().map(|record| (record.group.clone(), record)).collect();
-    let standing = |group: &GroupRef| match records.get(group) {
-        Some(record) if record.made_by_us => GroupStanding::Ours,
-        Some(_) => GroupStanding::Stranger,
-        None if source.group.create => GroupStanding::Ours,
-        None => GroupStanding::Lacking,
-    };
-    let mut baselines = BTreeMap::new();
-    store.each_roster(|roster| {
-        let group = roster.group.clone();
-        let standing = standing(&group);
-        baselines.insert(group, Baseline::new(Some(roster), standing));
-    })?;
-    for group in reading.groups.keys() {
-        baselines.entry(group.clone()).or_insert_with(|| Baseline::new(None, standing(group)));
-    }
-    let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
-    for group in busy {
-        let baseline = baselines.remove(&group).unwrap_or_else(|| Baseline::new(None, standing(&group)));
-        baselines.insert(group.clone(), under_way(store, &group, baseline)?);
-    }
-    Ok(baselines)
+/// What the store knows of all groups, of every source: a plan must know where else a person is covered. Loaded while the
+/// export is read; what the API confirms in the meantime is in it too, as under way.
+pub(super) struct Known {
+    under_way: Vec<UnderWay>,
+    rosters: Vec<ConfirmedRoster>,
 }
 
-/// Adds what may have been done without having been confirmed: the roster under way, and earlier ones that ended without results.
-fn under_way(store: &Store, group: &GroupRef, mut baseline: Baseline) -> Result<Baseline, StoreError> {
-    let mut abroad = store.abroad(group)?;
-    let open = store.work(group)?;
-    if let Some(open) = &open
-        && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
-    {
-        abroad = crate::roster::merged(open.payload.clone(), abroad);
-        baseline = baseline.with_in_flight(&abroad);
-    } else if !abroad.is_empty() {
-        baseline = baseline.with_in_flight(&abroad);
+/// The work of one group.
+struct UnderWay {
+    group: GroupRef,
+    /// Whom the API may cover already, although nothing was confirmed.
+    in_flight: Option<Vec<Entry>>,
+    /// The payload that is sent last.
+    queued: Option<Vec<Entry>>,
+}
+
+impl Known {
+    /// The order matters: a batch that is settled between the two steps is then seen twice, as under way and as confirmed, and
+    /// nobody whom it added is overlooked.
+    pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
+        let mut under_way = Vec::new();
+        let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
+        for group in busy {
+            let open = store.work(&group)?;
+            let next = store.next_work(&group)?.map(|next| next.payload);
+            // What was sent earlier and ended without results may be in force as well.
+            let mut abroad = store.abroad(&group)?;
+            if let Some(open) = &open
+                && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
+            {
+                abroad = crate::roster::merged(open.payload.clone(), abroad);
+            }
+            let in_flight = (!abroad.is_empty()).then_some(abroad);
+            let queued = next.or(open.map(|open| open.payload));
+            under_way.push(UnderWay { group, in_flight, queued });
+        }
+        let mut rosters = Vec::new();
+        store.each_roster(|roster| rosters.push(roster))?;
+        Ok(Self { under_way, rosters })
     }
-    match store.next_work(group)?.or(open) {
-        Some(queued) => Ok(baseline.with_queued(queued.payload)),
-        None => Ok(baseline),
+
+    /// The baselines of all groups that are known, and of those that the reading names.
+    pub(super) fn baselines(
+        self,
+        records: &[GroupRecord],
+        source: &Source,
+        reading: &Reading,
+    ) -> BTreeMap<GroupRef, Baseline> {
+        let records: BTreeMap<&GroupRef, &GroupRecord> = records.iter().map(|record| (&record.group, record)).collect();
+        let standing = |group: &GroupRef| match records.get(group) {
+            Some(record) if record.made_by_us => GroupStanding::Ours,
+            Some(_) => GroupStanding::Stranger,
+            None if source.group.create => GroupStanding::Ours,
+            None => GroupStanding::Lacking,
+        };
+        let mut baselines = BTreeMap::new();
+        for roster in self.rosters {
+            let (group, standing) = (roster.group.clone(), standing(&roster.group));
+            baselines.insert(group, Baseline::new(Some(roster), standing));
+        }
+        let work = self.under_way.iter().map(|work| &work.group);
+        for group in reading.groups.keys().chain(work) {
+            baselines.entry(group.clone()).or_insert_with(|| Baseline::new(None, standing(group)));
+        }
+        for UnderWay { group, in_flight, queued } in self.under_way {
+            let Some(mut baseline) = baselines.remove(&group) else { continue };
+            if let Some(payload) = &in_flight {
+                baseline = baseline.with_in_flight(payload);
+            }
+            if let Some(payload) = queued {
+                baseline = baseline.with_queued(payload);
+            }
+            baselines.insert(group, baseline);
+        }
+        baselines
     }
 }
 
@@ -87,6 +116,9 @@ impl Desk {
             return Ok(());
         }
         let there = self.api.groups().await?;
+        if let Some(organization) = there.iter().find_map(|found| found.organization_id.clone()) {
+            self.store.call(move |store| store.bind_organization(&organization)).await?;
+        }
         let create = source.group.create;
         let records: Vec<GroupRecord> = unheard
             .into_iter()

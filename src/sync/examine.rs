@@ -7,7 +7,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use crate::config::Source;
-use crate::export::problem::Broken;
+use crate::export::problem::{Broken, BrokenCode, Severity};
 use crate::export::{self, Survey};
 use crate::roster::Reading;
 use crate::roster::mapping::{Collector, Mapping};
@@ -78,6 +78,23 @@ pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) 
     reading.problems.sort_by_key(|problem| problem.line);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Examined { name, sha256: survey.sha256, reading })
+}
+
+/// Why a file of which not one row can be used is rejected: there is nothing in it that an approval could release.
+pub fn unusable(reading: &Reading) -> Option<Broken> {
+    if reading.rows == 0 || reading.invalid_rows < reading.rows {
+        return None;
+    }
+    let rows = if reading.rows == 1 {
+        "its only row cannot".to_owned()
+    } else {
+        format!("none of its {} rows can", reading.rows)
+    };
+    let first = reading.problems.iter().find(|problem| problem.code.severity() == Severity::Error);
+    let line = first.map(|problem| problem.line);
+    let example = first.map(|problem| format!("; the first, line {}: {}", problem.line, problem.message));
+    let message = format!("{rows} be used{}", example.unwrap_or_default());
+    Some(Broken { code: BrokenCode::NoValidRow, line, message })
 }
 
 async fn blocking<T: Send + 'static>(

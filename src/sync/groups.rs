@@ -104,11 +104,10 @@ impl Desk {
         let record = record.ok_or_else(|| Refusal::usage(format!("nothing was ever synced to {group}")))?;
         let news = self.deliverer.news();
         let now = self.clock.now();
-        let run = {
-            // What is accepted here goes out with the source's state as it is: nobody may plan in between.
-            let _turn = self.turn.lock().await;
-            self.store.call(move |store| release(store, record, actor, now)).await?
-        };
+        // Not while a plan is made: it counts on the work that it was made against.
+        let turn = self.turn.lock().await;
+        let run = self.store.call(move |store| release(store, record, actor, now)).await?;
+        drop(turn);
         let run = run.ok_or_else(|| {
             Refusal::usage(format!("{group} has nothing queued and nothing confirmed: drop its export again"))
         })?;
@@ -118,17 +117,16 @@ impl Desk {
 
     /// The group that a person means, by reference or id: our record of it, and the API's.
     async fn find(&self, group: &str) -> Result<(Option<GroupRecord>, Option<Group>), Refusal> {
-        let records = self.store.call(|store| store.groups()).await?;
+        let records = self.store.call(Store::groups).await?;
         let is_meant = |reference: Option<&GroupRef>, id: Option<&GroupId>| {
             reference.is_some_and(|reference| reference.as_str() == group) || id.is_some_and(|id| id.as_str() == group)
         };
         let record = records.into_iter().find(|record| is_meant(Some(&record.group), record.id.as_ref()));
-        let found = match record.as_ref().and_then(|record| record.id.as_ref()) {
-            Some(id) => Some(self.api.group(id).await?),
-            None => {
-                let mut there = self.api.groups().await?.into_iter();
-                there.find(|found| is_meant(found.external_reference_id.as_ref(), Some(&found.id)))
-            }
+        let found = if let Some(id) = record.as_ref().and_then(|record| record.id.as_ref()) {
+            Some(self.api.group(id).await?)
+        } else {
+            let mut there = self.api.groups().await?.into_iter();
+            there.find(|found| is_meant(found.external_reference_id.as_ref(), Some(&found.id)))
         };
         if record.is_none() && found.is_none() {
             return Err(Refusal::usage(format!("no group {group}, here or in the API; `rosterd groups` lists them")));

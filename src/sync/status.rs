@@ -53,11 +53,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
             Ok(status)
         })
         .await?;
-    status.mode = match desk.config.mode {
-        crate::config::Mode::Apply => "apply",
-        crate::config::Mode::Plan => "plan",
-    }
-    .to_owned();
+    desk.config.mode.name().clone_into(&mut status.mode);
     status.base_url.clone_from(&desk.config.api.base_url);
     status.daemon = desk.daemon_status();
     Ok(status)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::clock;
+use crate::clock::until;
 
 /// The longest wait that is honoured. A server that asks for a day is more likely wrong than right, and an hour is
 /// what an operator sees in time.
@@ -35,7 +35,7 @@ fn until_date(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let then = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
-    Some(clock::until(then.and_utc(), now))
+    Some(until(then.and_utc(), now))
 }
 
 fn until_reset(reset: u64, now: DateTime<Utc>) -> Duration {
@@ -43,7 +43,7 @@ fn until_reset(reset: u64, now: DateTime<Utc>) -> Duration {
         return Duration::from_secs(reset);
     }
     let then = i64::try_from(reset).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    then.map_or(MAX_WAIT, |then| clock::until(then, now))
+    then.map_or(MAX_WAIT, |then| until(then, now))
 }
 
 #[cfg(test)]

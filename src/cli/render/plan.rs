@@ -7,6 +7,7 @@ use crate::report::{
     Counts, FileFacts, GroupReport, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport,
 };
 use crate::roster::ids::{GroupRef, ReferenceId};
+use crate::roster::member::Field;
 
 use super::json::json_plan;
 use super::page::Page;
@@ -73,7 +74,9 @@ fn verdict(plan: &PlanReport) -> (&'static str, Tone) {
 pub(super) fn file(file: Option<&FileFacts>) -> String {
     let Some(file) = file else { return "no file".to_owned() };
     let hash: String = file.sha256.chars().take(12).collect();
-    format!("{} (sha256 {}), {}", clean(&file.name), clean(&hash), many(file.rows, "row", "rows"))
+    // Of a duplicate, or of a file that was rejected for its header, no row was read.
+    let rows = if file.rows == 0 { String::new() } else { format!(", {}", many(file.rows, "row", "rows")) };
+    format!("{} (sha256 {}){rows}", clean(&file.name), clean(&hash))
 }
 
 /// Guards without a group look at the whole file, and hold all of it.
@@ -199,6 +202,12 @@ pub(super) fn groups(page: &mut Page, screen: Screen, groups: &[GroupReport]) {
     if left != 0 {
         let groups = many(left, "more group", "more groups");
         page.item(2, &format!("… and {groups}:{} (--json has all)", sum.signs()));
+    }
+    let has_new_plan = |group: &GroupReport| {
+        group.changed.iter().flat_map(|changed| &changed.fields).any(|field| field == Field::PlanId.name())
+    };
+    if groups.iter().any(has_new_plan) {
+        page.item(2, "A changed plan_id is sent, but the API keeps members on the plan that they were added with.");
     }
 }
 

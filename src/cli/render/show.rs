@@ -28,6 +28,8 @@ pub fn run(screen: &Screen, detail: &RunDetail) -> String {
     let is_said = |guard: &&GuardReport| run.guards.iter().any(|of| of.guard == guard.guard && of.group == guard.group);
     let mut said = run.guards.clone();
     said.extend(planned.iter().filter(|guard| !is_said(guard)).cloned());
+    // Of a rejected file the reason above is all there is.
+    said.retain(|guard| guard.verdict != GuardVerdict::Reject || run.reason.as_ref() != Some(&guard.sum));
     if let Some(plan) = plan {
         problems(&mut page, plan, Depth::Full);
     }
@@ -50,7 +52,8 @@ pub fn run(screen: &Screen, detail: &RunDetail) -> String {
         page.say(&format!("The API confirmed {confirmed} and reported {} as failed.", run.counts.failed));
     }
     page.heading("What to do now");
-    next(&mut page, run, batches, &said);
+    let has_bad_rows = run.counts.problems != 0;
+    next(&mut page, run, batches, &said, has_bad_rows);
     page.into_text()
 }
 
@@ -136,7 +139,7 @@ fn is_incident(batch: &Batch) -> bool {
 }
 
 /// What the reader should do now.
-fn next(page: &mut Page, run: &Run, batches: &[Batch], guards: &[GuardReport]) {
+fn next(page: &mut Page, run: &Run, batches: &[Batch], guards: &[GuardReport], has_bad_rows: bool) {
     let before = page.lines();
     match run.state {
         RunState::Received => page.item(2, "Wait: it is being looked at."),
@@ -155,6 +158,8 @@ fn next(page: &mut Page, run: &Run, batches: &[Batch], guards: &[GuardReport]) {
         RunState::Completed | RunState::Partial | RunState::Failed | RunState::Unchanged => {
             if guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold) {
                 held(page, run, guards, "A part of it is held.");
+            } else if has_bad_rows {
+                page.item(2, "Have the rows mended that cannot be used; the next export takes them up.");
             }
         }
     }

@@ -484,12 +484,16 @@ fn a_held_run_offers_approval_and_discarding_by_its_id() {
 
 #[test]
 fn a_run_with_nothing_to_do_says_so() {
-    let detail = RunDetail {
+    let mut detail = RunDetail {
         run: samples::run("run_1", RunState::Completed),
         plan: None,
         batches: vec![samples::batch("bat_1", "acme-sales", Phase::Completed)],
         filed_as: None,
     };
+    detail.run.counts.problems = 2;
+    let said = run(&Screen::fixed(80), &detail);
+    assert!(said.ends_with("  Have the rows mended that cannot be used; the next export takes them up.\n"), "{said}");
+    detail.run.counts.problems = 0;
     assert!(run(&Screen::fixed(80), &detail).ends_with("What to do now\n  Nothing.\n"));
 }
 

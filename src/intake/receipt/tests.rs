@@ -245,3 +245,18 @@ fn without_a_subject_the_name_is_that_of_the_run_and_times_are_utc() {
     let wanted = render_for(Subject { name: "hris.csv", zone: Tz::UTC }, &run, None, &[]);
     assert_eq!(render(&run, None, &[]), wanted);
 }
+
+#[test]
+fn who_was_not_added_is_not_called_covered_and_who_is_listed_with_a_row_is_not_listed_again() {
+    let kept =
+        |who: &str, reason: &str| KeptMember { reference_id: ReferenceId::parse(who).unwrap(), reason: reason.into() };
+    assert!(kept("E1", "still covered: held by the guard removals").is_covered());
+    assert!(!kept("E2", "not added: the same person is on a roster under another id").is_covered());
+    let row = problem(7, "Zip", Code::BadZip, "This is no ZIP code.");
+    let plan =
+        plan(vec![row], &[("E1", "still covered: held"), ("E2", "not added: held"), ("E00007", "not added: the row")]);
+    let text = render(&run(RunState::Completed), Some(&plan), &[]);
+    assert!(text.contains("- Person E1. Still covered: yes. Held."), "{text}");
+    assert!(text.contains("- Person E2. Still covered: no. Not added: held."), "{text}");
+    assert_eq!(text.matches("Person E00007.").count(), 1, "{text}");
+}

@@ -86,11 +86,15 @@ pub(super) fn month(at: DateTime<Utc>) -> String {
     at.format("%Y-%m").to_string()
 }
 
+/// The time in the name of a filed export, or of what lies beside one; none for a name that rosterd did not give.
+pub(super) fn filed_at(filed: &str) -> Option<DateTime<Utc>> {
+    let time = filed.split('_').next()?;
+    Some(NaiveDateTime::parse_from_str(time, FILED_TIME).ok()?.and_utc())
+}
+
 /// The month in the name of a filed export.
 pub(super) fn month_of(filed: &str) -> Option<String> {
-    let time = filed.split('_').next()?;
-    let at = NaiveDateTime::parse_from_str(time, FILED_TIME).ok()?;
-    Some(month(at.and_utc()))
+    filed_at(filed).map(month)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Rows that do not speak about today give way to those that do. Of these, rows of an earlier period give way to the latest;
 //! a row without a first day belongs to every period. What is left must agree: a row that cannot be read makes the person
-//! invalid, and rows that say different things make a conflict.
+//! invalid, and rows that say different things make a conflict. Rows that cover two different people under one id are a
+//! conflict whatever their periods: else the later hire would silently take the other's place.
 
 use std::fmt;
 
@@ -18,6 +19,9 @@ use crate::roster::{Person, Standing, Uncovered};
 
 /// Lines that a message names; of a person with more rows it counts the rest.
 const NAMED_LINES: usize = 10;
+
+/// What tells people apart when ids do not.
+const WHO: [Field; 3] = [Field::FirstName, Field::LastName, Field::DateOfBirth];
 
 /// What one row claims about a person.
 pub(super) struct Draft {
@@ -133,8 +137,14 @@ impl<'b> Settler<'b> {
         let differing = self.contradiction(&rows().collect::<Vec<_>>(), latest);
         if !differing.is_empty() {
             self.settled.rows_lost += rows().filter(|row| !row.is_invalid()).map(|_| 1).sum::<u64>();
+            let is_named_apart = WHO.iter().any(|field| differing.contains(&self.bound.header_of(*field)));
+            let what_to_do = if is_named_apart {
+                "make them agree, keep one, or give each person an id of their own"
+            } else {
+                "make them agree, or keep one"
+            };
             let message = format_args!(
-                "{} say different things about this person in {}; make them agree, or keep one.",
+                "{} say different things about this person in {}; {what_to_do}.",
                 named(&lines),
                 differing.join(", ")
             );
@@ -156,10 +166,25 @@ impl<'b> Settler<'b> {
     fn contradiction(&self, rows: &[&Draft], latest: Option<NaiveDate>) -> Vec<&'b str> {
         let bound = self.bound;
         let covered: Vec<(&Draft, &Member)> = rows.iter().filter_map(|row| Some((*row, row.member()?))).collect();
-        let Some((first, _)) = covered.first() else { return Vec::new() };
+        let Some((first, member)) = covered.first() else { return Vec::new() };
         // Two groups contradict each other in any period: a later one does not say that the earlier has ended.
-        if covered.iter().any(|(row, _)| row.group != first.group) {
-            return vec![bound.group.as_ref().map_or("group", |column| &column.name)];
+        let mut who: Vec<Field> = Vec::new();
+        let mut is_somebody_else = false;
+        for (_, other) in &covered {
+            let differing = member.changed_fields(other).into_iter().filter(|field| WHO.contains(field));
+            let before = who.len();
+            who.extend(differing);
+            // One of them changes in a life; two of them at once are another person under the same id.
+            is_somebody_else |= before + 1 < who.len();
+        }
+        let is_in_two_groups = covered.iter().any(|(row, _)| row.group != first.group);
+        if is_in_two_groups || is_somebody_else {
+            let group = is_in_two_groups.then(|| bound.group.as_ref().map_or("group", |column| &*column.name));
+            who.sort_unstable();
+            let mut headers: Vec<&str> =
+                group.into_iter().chain(who.into_iter().map(|it| bound.header_of(it))).collect();
+            headers.dedup();
+            return headers;
         }
         // What cannot be read cannot be compared; the person is invalid as a whole.
         if rows.iter().any(|row| row.is_invalid() && row.counts(latest)) {

@@ -129,7 +129,7 @@ impl<'r> Reader<'r> {
                     return Some(phone.digits);
                 }
                 Err(problem) => {
-                    let message = format_args!("This is {problem}, and was not used; correct it.");
+                    let message = format_args!("The cell is {problem}; it was left out, correct it.");
                     self.findings.note(Code::PhoneDropped, Some(column), message);
                 }
             }
@@ -142,7 +142,7 @@ impl<'r> Reader<'r> {
             match normalise::email(cell) {
                 Ok(email) => return Some(email),
                 Err(problem) => {
-                    let message = format_args!("This is {problem}, and was not used; correct it.");
+                    let message = format_args!("The cell is {problem}; it was left out, correct it.");
                     self.findings.note(Code::EmailDropped, Some(column), message);
                 }
             }

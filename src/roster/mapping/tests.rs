@@ -423,6 +423,12 @@ fn several_rows_of_one_person_become_one() {
         ("covered and to come", &[&[("Start", "3/1/26"), ("Last", "Diaz")], &[]], "covered", 3),
         ("another name", &[&[], &[("Last", "Diaz")]], "conflict Last", 2),
         ("another name in an earlier period", &[&[old, ("Last", "Diaz")], &[new]], "covered", 3),
+        (
+            "somebody else in an earlier period",
+            &[&[old, ("First", "Omar"), ("Last", "Diaz")], &[new]],
+            "conflict First",
+            2,
+        ),
         ("another name in no period", &[&[("Last", "Diaz")], &[new]], "conflict Last", 2),
         ("two groups", &[&[], &[("Group", "East")]], "conflict Group", 2),
         ("two groups in two periods", &[&[old], &[new, ("Group", "East")]], "conflict Group", 2),
@@ -479,7 +485,8 @@ fn a_conflict_names_the_columns_and_not_what_they_hold() {
     let reading = read(&source(), &[row(&[]), row(&[("Last", "Diaz"), ("Zip", "02116")]), row(&[])]);
     assert_eq!(
         reading.problems[0].message,
-        "Lines 2, 3 and 4 say different things about this person in Last, Zip; make them agree, or keep one."
+        "Lines 2, 3 and 4 say different things about this person in Last, Zip; make them agree, keep one, or give each person \
+         an id of their own."
     );
 }
 

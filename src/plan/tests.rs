@@ -1,0 +1,638 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Limit;
+use crate::report::PlanReport;
+use crate::roster::member::Address;
+use crate::roster::{Person, Standing};
+
+/// One case: what is confirmed, what the file says, and the rules; told in short words.
+struct Case {
+    confirmed: Vec<(&'static str, Vec<Entry>)>,
+    former: Vec<&'static str>,
+    people: Vec<Person>,
+    unidentified: Vec<u64>,
+    absences: BTreeMap<ReferenceId, Absence>,
+    previous: Option<Previous>,
+    guards: Guards,
+    confirm_absence: u32,
+    standing: GroupStanding,
+    approval: Option<Approval>,
+    run: RunId,
+    source: SourceName,
+    rows: u64,
+    invalid_rows: u64,
+}
+
+const HRIS: &str = "hris";
+
+fn now() -> DateTime<Utc> {
+    "2026-11-23T06:00:00Z".parse().unwrap()
+}
+
+fn id(text: &str) -> ReferenceId {
+    ReferenceId::parse(text).unwrap()
+}
+
+fn group(text: &str) -> GroupRef {
+    GroupRef::parse(text).unwrap()
+}
+
+/// Everybody differs in name and birth date, so that nobody looks like somebody else under another id.
+fn member(reference_id: &str, city: &str) -> Member {
+    let number = reference_id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap_or(0);
+    Member {
+        reference_id: id(reference_id),
+        first_name: format!("First{reference_id}").into(),
+        last_name: format!("Last{reference_id}").into(),
+        date_of_birth: "1980-01-01".parse::<chrono::NaiveDate>().unwrap() + chrono::Days::new(number),
+        phone: None,
+        email: Some(format!("{reference_id}@example.com").into()),
+        plan_id: PlanId::parse("pln_gold").unwrap(),
+        address: Address {
+            line_1: "9 Elm St".into(),
+            line_2: None,
+            city: city.into(),
+            state: "PA".into(),
+            zipcode: "16501".into(),
+        },
+    }
+}
+
+fn entry(reference_id: &str, source: &str) -> Entry {
+    let member = member(reference_id, "Erie");
+    let origin = Origin { source: SourceName::parse(source).unwrap(), run: RunId::parse("run_0").unwrap(), line: 2 };
+    Entry { subscribed_plan: member.plan_id.clone(), member, origin }
+}
+
+fn person(reference_id: &str, in_group: Option<&str>, standing: Standing) -> Person {
+    Person { reference_id: id(reference_id), line: 7, group: in_group.map(group), standing }
+}
+
+fn covered(reference_id: &str, in_group: &str) -> Person {
+    person(reference_id, Some(in_group), Standing::Covered(Box::new(member(reference_id, "Erie"))))
+}
+
+fn named(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}{number:04}")).collect()
+}
+
+fn off() -> Guards {
+    Guards {
+        removals: None,
+        removals_max: None,
+        terminations: None,
+        rolling_removals: None,
+        rolling_window: Duration::from_secs(7 * 86_400),
+        rows_dropped: None,
+        invalid_rows: None,
+        field_changed: None,
+        additions: None,
+        identity_changes: None,
+        approval_expires: Duration::from_secs(72 * 3600),
+    }
+}
+
+impl Case {
+    /// A group `acme` with these members, all of them of this source; the file says nothing yet.
+    fn confirmed(members: &[&str]) -> Self {
+        Self {
+            confirmed: vec![("acme", members.iter().map(|id| entry(id, HRIS)).collect())],
+            former: Vec::new(),
+            people: Vec::new(),
+            unidentified: Vec::new(),
+            absences: BTreeMap::new(),
+            previous: None,
+            guards: off(),
+            confirm_absence: 2,
+            standing: GroupStanding::Ours,
+            approval: None,
+            run: RunId::parse("run_1").unwrap(),
+            source: SourceName::parse(HRIS).unwrap(),
+            rows: 0,
+            invalid_rows: 0,
+        }
+    }
+
+    fn file(mut self, people: Vec<Person>) -> Self {
+        self.rows = people.len() as u64;
+        self.people = people;
+        self.people.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// The file lists the members as they are.
+    fn same(members: &[&str]) -> Self {
+        Self::confirmed(members).file(members.iter().map(|id| covered(id, "acme")).collect())
+    }
+
+    fn plan<T>(self, look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T) -> T {
+        let former: Vec<ReferenceId> = self.former.iter().map(|text| id(text)).collect();
+        let mut baselines: BTreeMap<GroupRef, Baseline> = self
+            .confirmed
+            .into_iter()
+            .map(|(name, members)| {
+                let roster = ConfirmedRoster::new(group(name), members, former.clone(), now());
+                // A stranger's members are exactly what nobody knows.
+                let roster = (self.standing != GroupStanding::Stranger).then_some(roster);
+                (group(name), Baseline::new(roster, self.standing))
+            })
+            .collect();
+        let groups: BTreeMap<GroupRef, String> =
+            self.people.iter().filter_map(|person| Some((person.group.clone()?, "Acme".to_owned()))).collect();
+        for name in groups.keys() {
+            baselines.entry(name.clone()).or_insert_with(|| Baseline::new(None, self.standing));
+        }
+        let reading = Reading {
+            people: self.people,
+            groups,
+            problems: Vec::new(),
+            unidentified: self.unidentified,
+            rows: self.rows,
+            invalid_rows: self.invalid_rows,
+        };
+        let input = Input {
+            run: &self.run,
+            source: &self.source,
+            reading: &reading,
+            baselines: &baselines,
+            absences: &self.absences,
+            previous: self.previous,
+            modified: Some(now()),
+            policy: Policy { guards: &self.guards, confirm_absence: self.confirm_absence, members_per_request: 5000 },
+            approval: self.approval.as_ref(),
+            now: now(),
+        };
+        look(&plan(input), &input)
+    }
+
+    fn class_of(self, reference_id: &str) -> Class {
+        self.plan(|plan, _| {
+            let mut decisions = plan.groups.iter().flat_map(|group| &group.decisions);
+            let found = decisions.rfind(|decision| decision.reference_id.as_str() == reference_id);
+            found.unwrap_or_else(|| panic!("nothing is decided about {reference_id}")).class.clone()
+        })
+    }
+
+    fn report(self) -> PlanReport {
+        self.plan(|plan, _| summary::report(plan, None))
+    }
+
+    fn payload(self) -> Vec<String> {
+        self.plan(|plan, input| {
+            let acme = plan.groups.iter().find(|plan| plan.group.as_str() == "acme").unwrap();
+            acme.payload(input).into_iter().map(|entry| entry.member.reference_id.to_string()).collect()
+        })
+    }
+}
+
+#[test]
+fn a_file_that_says_what_is_confirmed_changes_nothing() {
+    let (verdict, changed) =
+        Case::same(&["E1", "E2"]).plan(|plan, _| (plan.verdict(), plan.groups.iter().any(GroupPlan::is_changed)));
+    assert_eq!((verdict, changed), (PlanVerdict::Unchanged, false));
+}
+
+#[test]
+fn each_person_falls_into_the_class_that_the_file_says() {
+    let changed = person("E2", Some("acme"), Standing::Covered(Box::new(member("E2", "Buffalo"))));
+    let gone = person("E3", Some("acme"), Standing::Uncovered(Uncovered::Terminated));
+    let case = || {
+        Case::confirmed(&["E1", "E2", "E3"])
+            .file(vec![
+                covered("E1", "acme"),
+                changed.clone(),
+                gone.clone(),
+                covered("E4", "acme"),
+                covered("E5", "acme"),
+            ])
+            .with(|case| case.former = vec!["E5"])
+    };
+    assert_eq!(case().class_of("E1"), Class::Unchanged);
+    assert_eq!(case().class_of("E2"), Class::Changed(vec![Field::City]));
+    assert_eq!(case().class_of("E3"), Class::Terminated(Uncovered::Terminated));
+    assert_eq!(case().class_of("E4"), Class::New);
+    assert_eq!(case().class_of("E5"), Class::Returning);
+    assert_eq!(case().payload(), ["E1", "E2", "E4", "E5"]);
+}
+
+#[test]
+fn an_invalid_row_of_a_covered_person_keeps_them_with_the_confirmed_record() {
+    let case = || Case::confirmed(&["E1"]).file(vec![person("E1", Some("acme"), Standing::Invalid)]);
+    assert_eq!(case().class_of("E1"), Class::Kept(Doubt::Invalid));
+    assert_eq!(case().payload(), ["E1"]);
+    let placeless = Case::confirmed(&["E1"]).file(vec![person("E1", None, Standing::Invalid)]);
+    assert_eq!(placeless.payload(), ["E1"]);
+}
+
+#[test]
+fn an_invalid_row_of_somebody_new_adds_nobody() {
+    let case =
+        Case::confirmed(&["E1"]).file(vec![covered("E1", "acme"), person("E2", Some("acme"), Standing::Invalid)]);
+    assert_eq!(case.payload(), ["E1"]);
+}
+
+#[test]
+fn absence_counts_after_as_many_exports_as_the_config_says() {
+    let missing = |exports: u32| {
+        Case::confirmed(&["E1", "E2"]).file(vec![covered("E1", "acme")]).with(|case| {
+            let absence = Absence { exports, since: now() };
+            case.absences = if exports == 0 { BTreeMap::new() } else { BTreeMap::from([(id("E2"), absence)]) };
+        })
+    };
+    assert_eq!(missing(0).class_of("E2"), Class::Kept(Doubt::Absent { seen: 1, needed: 2 }));
+    assert_eq!(missing(1).class_of("E2"), Class::Missing);
+    let counted = missing(0).plan(|plan, _| plan.absences.get(&id("E2")).map(|absence| absence.exports));
+    assert_eq!(counted, Some(1));
+}
+
+#[test]
+fn whoever_is_named_again_is_not_missing_any_more() {
+    let absences = Case::same(&["E1"])
+        .with(|case| case.absences = BTreeMap::from([(id("E1"), Absence { exports: 1, since: now() })]))
+        .plan(|plan, _| plan.absences.clone());
+    assert!(absences.is_empty());
+}
+
+#[test]
+fn a_row_without_a_readable_id_freezes_every_missing_removal() {
+    let case = || {
+        Case::confirmed(&["E1", "E2", "E3"])
+            .file(vec![covered("E1", "acme"), person("E3", Some("acme"), Standing::Uncovered(Uncovered::Terminated))])
+            .with(|case| {
+                case.unidentified = vec![4];
+                case.absences = BTreeMap::from([(id("E2"), Absence { exports: 5, since: now() })]);
+            })
+    };
+    assert_eq!(case().class_of("E2"), Class::Kept(Doubt::Unidentified));
+    // What the file states still counts: only silence is doubtful.
+    assert_eq!(case().payload(), ["E1", "E2"]);
+    let absences = case().plan(|plan, _| plan.absences.get(&id("E2")).map(|absence| absence.exports));
+    assert_eq!(absences, Some(5), "such an export says nothing about absence");
+}
+
+#[test]
+fn absence_from_one_source_never_touches_the_people_of_another() {
+    let case = Case::confirmed(&["E1"])
+        .file(vec![covered("E1", "acme")])
+        .with(|case| case.confirmed[0].1.push(entry("P9", "payroll")));
+    assert_eq!(case.payload(), ["E1", "P9"]);
+}
+
+#[test]
+fn a_person_of_another_source_keeps_that_sources_record() {
+    let other = person("P9", Some("acme"), Standing::Covered(Box::new(member("P9", "Buffalo"))));
+    let case = Case::confirmed(&[]).file(vec![other]).with(|case| case.confirmed[0].1.push(entry("P9", "payroll")));
+    assert_eq!(case.class_of("P9"), Class::Kept(Doubt::OtherSource(SourceName::parse("payroll").unwrap())));
+}
+
+#[test]
+fn a_person_whom_the_file_puts_into_another_group_stays_where_they_are() {
+    let case = || {
+        Case::confirmed(&["E1", "E2"])
+            .file(vec![covered("E1", "acme"), covered("E2", "bolt")])
+            .with(|case| case.confirmed.push(("bolt", vec![entry("E9", HRIS)])))
+            .with(|case| case.people.push(covered("E9", "bolt")))
+    };
+    assert_eq!(case().payload(), ["E1", "E2"]);
+    let bolt = case().plan(|plan, _| plan.groups.iter().find(|group| group.group.as_str() == "bolt").unwrap().size());
+    assert_eq!(bolt, 1, "and is not added there");
+}
+
+#[test]
+fn whoever_may_be_covered_by_a_roster_under_way_counts_as_covered() {
+    let run = RunId::parse("run_1").unwrap();
+    let source = SourceName::parse(HRIS).unwrap();
+    let under_way = vec![entry("E1", HRIS), entry("E2", HRIS)];
+    let confirmed = ConfirmedRoster::new(group("acme"), vec![entry("E1", HRIS)], Vec::new(), now());
+    let baseline =
+        Baseline::new(Some(confirmed), GroupStanding::Ours).with_in_flight(&under_way).with_queued(under_way.clone());
+    let baselines = BTreeMap::from([(group("acme"), baseline)]);
+    let reading = Reading {
+        people: vec![covered("E1", "acme")],
+        groups: BTreeMap::from([(group("acme"), "Acme".to_owned())]),
+        rows: 1,
+        ..Reading::default()
+    };
+    let (guards, absences) = (off(), BTreeMap::new());
+    let input = Input {
+        run: &run,
+        source: &source,
+        reading: &reading,
+        baselines: &baselines,
+        absences: &absences,
+        previous: None,
+        modified: None,
+        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000 },
+        approval: None,
+        now: now(),
+    };
+    let plan = plan(input);
+    // E2 is only in the roster under way, and only missing from this file: kept, and so nothing changes.
+    assert_eq!(plan.groups[0].payload(&input).len(), 2);
+    assert!(!plan.groups[0].is_changed());
+}
+
+#[test]
+fn a_group_that_was_there_before_rosterd_is_held_until_a_person_says_so() {
+    let case = || Case::same(&["E1"]).with(|case| case.standing = GroupStanding::Stranger);
+    let report = case().report();
+    assert_eq!(report.verdict, PlanVerdict::Hold);
+    assert_eq!(case().payload(), [""; 0]);
+    let approved = case().with(|case| case.approval = Some(Approval::of(&report.guards)));
+    assert_eq!(approved.payload(), ["E1"]);
+}
+
+#[test]
+fn too_many_missing_people_are_kept_and_the_rest_is_delivered() {
+    let members = named("E", 61);
+    let listed: Vec<&str> = members.iter().map(String::as_str).collect();
+    let case = || {
+        let mut people: Vec<Person> = listed.iter().skip(12).map(|id| covered(id, "acme")).collect();
+        people.push(covered("N1", "acme"));
+        Case::confirmed(&listed).file(people).with(|case| {
+            case.confirm_absence = 1;
+            case.guards.removals = Some(Limit::Share(0.10));
+        })
+    };
+    let report = case().report();
+    let held = report.guards.iter().find(|guard| guard.guard == "removals").unwrap();
+    assert_eq!(held.sum, "12 of 61 members of acme would be removed (limit 6 = 10%)");
+    assert_eq!(held.verdict, GuardVerdict::Hold);
+    assert_eq!(case().payload().len(), 62, "all 61 and the new one");
+    let approved = case().with(|case| case.approval = Some(Approval::of(&report.guards)));
+    assert_eq!(approved.payload().len(), 50);
+}
+
+#[test]
+fn an_approval_is_a_ceiling() {
+    let members = named("E", 20);
+    let listed: Vec<&str> = members.iter().map(String::as_str).collect();
+    let without = |gone: usize, approved: u64| {
+        let people = listed.iter().skip(gone).map(|id| covered(id, "acme")).collect();
+        let ceiling = Ceiling { guard: "removals".to_owned(), group: Some(group("acme")), value: approved };
+        Case::confirmed(&listed)
+            .file(people)
+            .with(|case| {
+                case.guards.removals = Some(Limit::Count(0));
+                case.approval = Some(Approval { ceilings: vec![ceiling] });
+            })
+            .payload()
+            .len()
+    };
+    assert_eq!(without(3, 3), 17);
+    assert_eq!(without(2, 3), 18, "a smaller set passes");
+    assert_eq!(without(4, 3), 20, "a larger one is held again");
+}
+
+#[test]
+fn a_group_is_never_emptied_without_a_person() {
+    let case =
+        || Case::confirmed(&["E1"]).file(vec![person("E1", Some("acme"), Standing::Uncovered(Uncovered::Terminated))]);
+    assert_eq!(case().payload(), ["E1"]);
+    assert_eq!(case().report().verdict, PlanVerdict::Hold);
+}
+
+#[test]
+fn an_id_given_to_somebody_else_changes_nobody() {
+    let mut other = member("E1", "Erie");
+    other.last_name = "Someone".into();
+    other.date_of_birth = "2001-01-01".parse().unwrap();
+    let case = Case::confirmed(&["E1"]).file(vec![person("E1", Some("acme"), Standing::Covered(Box::new(other)))]);
+    assert_eq!(case.class_of("E1"), Class::Kept(Doubt::AnotherPerson));
+}
+
+#[test]
+fn a_person_under_a_new_id_is_not_added_beside_the_old_one() {
+    let mut renumbered = member("E1", "Erie");
+    renumbered.reference_id = id("1");
+    let case = Case::confirmed(&["E1"]).file(vec![person("1", Some("acme"), Standing::Covered(Box::new(renumbered)))]);
+    assert_eq!(case.payload(), ["E1"]);
+}
+
+#[test]
+fn a_renumbered_file_is_held_whole() {
+    let members = named("000", 50);
+    let listed: Vec<&str> = members.iter().map(String::as_str).collect();
+    let people = listed.iter().map(|old| {
+        let mut renumbered = member(old, "Erie");
+        renumbered.reference_id = id(&format!("9{old}"));
+        Person {
+            reference_id: renumbered.reference_id.clone(),
+            line: 2,
+            group: Some(group("acme")),
+            standing: Standing::Covered(Box::new(renumbered)),
+        }
+    });
+    let case = Case::confirmed(&listed)
+        .file(people.collect())
+        .with(|case| case.guards.identity_changes = Some(Limit::Share(0.02)));
+    assert!(case.plan(|plan, _| plan.is_held_whole));
+}
+
+#[test]
+fn an_older_file_and_one_that_comes_back_are_held_whole() {
+    let previous = Previous { rows: 1, modified: Some(now()), is_return: false };
+    let held =
+        |previous| Case::same(&["E1"]).with(|case| case.previous = Some(previous)).plan(|plan, _| plan.is_held_whole);
+    assert!(!held(previous));
+    assert!(held(Previous { modified: Some(now() + chrono::TimeDelta::seconds(1)), ..previous }));
+    assert!(held(Previous { is_return: true, ..previous }));
+}
+
+#[test]
+fn file_guards_draw_their_line_where_the_config_says() {
+    let members = named("E", 100);
+    let listed: Vec<&str> = members.iter().map(String::as_str).collect();
+    let case = |change: fn(&mut Case)| Case::same(&listed).with(change).plan(|plan, _| plan.is_held_whole);
+    let before = |rows| Some(Previous { rows, modified: None, is_return: false });
+    assert!(
+        !Case::same(&listed)
+            .with(|it| it.previous = before(125))
+            .with(|it| it.guards.rows_dropped = Some(Limit::Share(0.20)))
+            .plan(|plan, _| plan.is_held_whole)
+    );
+    assert!(
+        Case::same(&listed)
+            .with(|it| it.previous = before(126))
+            .with(|it| it.guards.rows_dropped = Some(Limit::Share(0.20)))
+            .plan(|plan, _| plan.is_held_whole)
+    );
+    assert!(!case(|it| {
+        it.guards.invalid_rows = Some(Limit::Share(0.05));
+        it.invalid_rows = 5;
+    }));
+    assert!(case(|it| {
+        it.guards.invalid_rows = Some(Limit::Share(0.05));
+        it.invalid_rows = 6;
+    }));
+    assert!(
+        case(|it| {
+            it.guards.invalid_rows = Some(Limit::Count(0));
+            it.invalid_rows = 1;
+        }),
+        "0 holds on any"
+    );
+    let moved = |count: usize| {
+        let people = listed.iter().enumerate().map(|(at, id)| {
+            let city = if at < count { "Buffalo" } else { "Erie" };
+            person(id, Some("acme"), Standing::Covered(Box::new(member(id, city))))
+        });
+        Case::confirmed(&listed)
+            .file(people.collect())
+            .with(|it| it.guards.field_changed = Some(Limit::Share(0.30)))
+            .plan(|plan, _| plan.is_held_whole)
+    };
+    assert!(!moved(30));
+    assert!(moved(31), "a shifted column");
+}
+
+#[test]
+fn terminations_and_additions_draw_their_line_per_group() {
+    let members = named("E", 30);
+    let listed: Vec<&str> = members.iter().map(String::as_str).collect();
+    let ended = |count: usize| {
+        let people = listed.iter().enumerate().map(|(at, id)| {
+            if at < count {
+                person(id, Some("acme"), Standing::Uncovered(Uncovered::Terminated))
+            } else {
+                covered(id, "acme")
+            }
+        });
+        Case::confirmed(&listed)
+            .file(people.collect())
+            .with(|it| it.guards.terminations = Some(Limit::Share(0.20)))
+            .payload()
+            .len()
+    };
+    assert_eq!(ended(6), 24);
+    assert_eq!(ended(7), 30, "more than a fifth is held");
+    let joined = |count: usize| {
+        let newcomers = named("N", count);
+        let people = listed.iter().copied().chain(newcomers.iter().map(String::as_str)).map(|id| covered(id, "acme"));
+        Case::confirmed(&listed)
+            .file(people.collect())
+            .with(|it| it.guards.additions = Some(Limit::Share(0.50)))
+            .payload()
+            .len()
+    };
+    assert_eq!(joined(15), 45);
+    assert_eq!(joined(16), 30, "more than half is held");
+}
+
+/// What a file may say about one of twelve people.
+#[derive(Clone, Copy, Debug)]
+enum Says {
+    Nothing,
+    Covered,
+    Moved,
+    Ended,
+    Invalid,
+    Conflict,
+}
+
+fn says() -> impl Strategy<Value = Says> {
+    prop_oneof![
+        Just(Says::Nothing),
+        Just(Says::Covered),
+        Just(Says::Moved),
+        Just(Says::Ended),
+        Just(Says::Invalid),
+        Just(Says::Conflict),
+    ]
+}
+
+const PEOPLE: [&str; 12] = ["E01", "E02", "E03", "E04", "E05", "E06", "E07", "E08", "E09", "E10", "E11", "E12"];
+
+fn random_case(covered_before: &[bool], file: &[Says], has_unidentified: bool, confirm_absence: u32) -> Case {
+    let members: Vec<&str> = PEOPLE.iter().zip(covered_before).filter(|(_, is)| **is).map(|(id, _)| *id).collect();
+    let people = PEOPLE.iter().zip(file).filter_map(|(id, says)| {
+        let standing = match says {
+            Says::Nothing => return None,
+            Says::Covered => Standing::Covered(Box::new(member(id, "Erie"))),
+            Says::Moved => Standing::Covered(Box::new(member(id, "Buffalo"))),
+            Says::Ended => Standing::Uncovered(Uncovered::Terminated),
+            Says::Invalid => Standing::Invalid,
+            Says::Conflict => Standing::Conflict,
+        };
+        Some(person(id, Some("acme"), standing))
+    });
+    let people: Vec<Person> = people.collect();
+    Case::confirmed(&members).file(people).with(|case| {
+        case.confirm_absence = confirm_absence;
+        case.unidentified = if has_unidentified { vec![99] } else { Vec::new() };
+    })
+}
+
+proptest! {
+    #[test]
+    fn nobody_leaves_but_by_a_stated_end_or_a_confirmed_absence(
+        before in proptest::collection::vec(any::<bool>(), 12),
+        file in proptest::collection::vec(says(), 12),
+        has_unidentified in any::<bool>(),
+        confirm_absence in 1u32..3,
+    ) {
+        let expected: Vec<&str> = PEOPLE.iter().enumerate().filter(|(at, _)| match (before[*at], file[*at]) {
+            (_, Says::Covered | Says::Moved) => true,
+            (is_covered, Says::Invalid | Says::Conflict) => is_covered,
+            (_, Says::Ended) => false,
+            (is_covered, Says::Nothing) => is_covered && (has_unidentified || confirm_absence != 1),
+        }).map(|(_, id)| *id).collect();
+        // A group that would be emptied is held: its removals do not count.
+        prop_assume!(!expected.is_empty());
+        prop_assume!(before.iter().any(|is| *is) || file.iter().any(|says| matches!(says, Says::Covered | Says::Moved | Says::Invalid | Says::Conflict)));
+        let payload = random_case(&before, &file, has_unidentified, confirm_absence).payload();
+        prop_assert_eq!(payload, expected);
+    }
+
+    #[test]
+    fn whatever_is_held_leaves_the_confirmed_record_in_the_payload(
+        before in proptest::collection::vec(any::<bool>(), 12),
+        file in proptest::collection::vec(says(), 12),
+        limit in 0u64..4,
+    ) {
+        prop_assume!(before.iter().any(|is| *is));
+        let case = random_case(&before, &file, false, 1).with(|case| {
+            case.guards.removals = Some(Limit::Count(limit));
+            case.guards.terminations = Some(Limit::Count(limit));
+            case.guards.additions = Some(Limit::Count(limit));
+        });
+        case.plan(|plan, input| {
+            for group in &plan.groups {
+                let payload = group.payload(input);
+                for decision in &group.decisions {
+                    let sent = crate::roster::find(&payload, decision.reference_id);
+                    if matches!(decision.class, Class::Kept(_)) {
+                        prop_assert_eq!(sent, decision.before);
+                    }
+                    if matches!(decision.class, Class::Withheld(_)) {
+                        prop_assert!(sent.is_none());
+                    }
+                }
+                let missing = group.decisions.iter().filter(|decision| decision.class == Class::Missing).count() as u64;
+                prop_assert!(missing <= limit);
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn the_same_plan_made_twice_sends_nothing_the_second_time(
+        before in proptest::collection::vec(any::<bool>(), 12),
+        file in proptest::collection::vec(says(), 12),
+    ) {
+        let first = random_case(&before, &file, false, 2).plan(|plan, input| {
+            plan.groups.first().map(|group| group.payload(input))
+        });
+        let Some(payload) = first else { return Ok(()) };
+        let again = random_case(&before, &file, false, 2).with(|case| case.confirmed = vec![("acme", payload)]);
+        prop_assert!(again.plan(|plan, _| !plan.groups.iter().any(GroupPlan::is_changed)));
+    }
+}
