@@ -56,7 +56,7 @@ fn settle(store: &Store, mut batch: Batch, now: DateTime<Utc>) {
     batch.phase = Phase::Completed;
     let members = store.work(&batch.group).unwrap().unwrap().payload;
     let roster = Some(ConfirmedRoster::new(batch.group.clone(), members, Vec::new(), now));
-    store.settle(&Settlement { batch, roster, changes: Vec::new() }).unwrap();
+    store.settle(&Settlement { batch, roster, changes: Vec::new(), pause: None }).unwrap();
 }
 
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {

@@ -149,10 +149,12 @@ pub async fn run(
     let running = Running { since: clock.now(), inboxes };
     let desk = Desk::new(Arc::clone(&config), store.clone(), api, clock, Arc::clone(&deliverer));
     let desk = Arc::new(desk.with_daemon(running));
+    // Before anything can end: the first to end are the runs that a crash left without a batch.
+    let news = deliverer.news();
     if config.mode == Mode::Apply {
         crew.start("deliver", Arc::clone(&deliverer).run(stop.clone()));
     }
-    crew.start("desk", serve_desk(Arc::clone(&desk), arrived, stop.clone()));
+    crew.start("desk", serve_desk(Arc::clone(&desk), news, arrived, stop.clone()));
     crew.start("retention", endless(retire(Arc::clone(&desk), stop.clone())));
     crew.start("control", endless(server.serve(desk, stop.clone())));
     ready(&store);
@@ -230,10 +232,11 @@ enum Woken {
 /// database takes no more writes until it is opened again.
 async fn serve_desk(
     desk: Arc<Desk>,
+    mut news: broadcast::Receiver<News>,
     mut arrived: mpsc::Receiver<(SourceName, Arrival)>,
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
-    let mut news = desk.deliverer.news();
+    desk.tidy().await;
     let mut put_off: Vec<Job> = Vec::new();
     let mut is_closed = false;
     loop {
@@ -268,7 +271,10 @@ async fn serve_desk(
             }
             Woken::News(News::RunEnded(run)) => desk.rewrite_receipt(&run).await,
             Woken::News(News::Phase(..) | News::KeyRefused | News::Trouble(..)) => {}
-            Woken::Missed => warn!("news of ended runs was missed, some receipts are rewritten late"),
+            Woken::Missed => {
+                warn!("news of ended runs was missed, their receipts are looked for");
+                desk.tidy().await;
+            }
         }
     }
 }

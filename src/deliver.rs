@@ -3,12 +3,12 @@
 //! [`Deliverer`] is the room's task. It owns no rule: [`phase`] says what an event leads to, [`pace`] how long to wait,
 //! [`outcome`] what results mean for each person, [`ending`] what a run came to. [`driver`] performs what they say.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::sync::{Notify, RwLock, RwLockWriteGuard, Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -67,8 +67,10 @@ pub struct Deliverer {
     wake: Notify,
     /// Counts up when a person releases something: whoever waits for a later attempt looks again.
     released: watch::Sender<u64>,
+    /// Held for reading while a batch goes from `pending` to `submitting`, for writing from a plan's look at what is under way to
+    /// its record.
+    sends: RwLock<()>,
     key_refused: watch::Sender<bool>,
-    unfinished: Mutex<HashMap<RunId, usize>>,
     news: broadcast::Sender<News>,
 }
 
@@ -94,8 +96,8 @@ impl Deliverer {
             permits: Semaphore::new(settings.max_in_flight),
             wake: Notify::new(),
             released: watch::Sender::new(0),
+            sends: RwLock::new(()),
             key_refused: watch::Sender::new(false),
-            unfinished: Mutex::default(),
             news: broadcast::Sender::new(NEWS_CAPACITY),
         })
     }
@@ -110,18 +112,16 @@ impl Deliverer {
         *self.key_refused.borrow()
     }
 
-    /// Tells the task that `batches` of a run were put into the store.
-    pub fn enlist(&self, run: &RunId, batches: usize) {
-        if batches != 0 {
-            *self.lock_unfinished().entry(run.clone()).or_default() += batches;
-        }
-        self.wake.notify_one();
-    }
-
     /// Tells the task to look for work, after a group was released.
     pub fn nudge(&self) {
         self.released.send_modify(|count| *count = count.wrapping_add(1));
         self.wake.notify_one();
+    }
+
+    /// Lets nothing leave that has not left yet, until the answer is dropped. A plan that takes a roster for unsent must not find
+    /// it sent when it is recorded: whom that roster adds would be left out without a decision.
+    pub async fn hold_sends(&self) -> RwLockWriteGuard<'_, ()> {
+        self.sends.write().await
     }
 
     /// Carries out all work in the store, and all that comes, until `stop`. Returns when nothing is between a request and its
@@ -197,26 +197,12 @@ impl Deliverer {
         }
     }
 
-    /// Counts the unfinished batches of every run, and ends the runs that a crash left with none.
+    /// Ends the runs that a crash left without a batch.
     async fn take_stock(&self) -> Result<(), StoreError> {
-        let (unfinished, ended) = self
-            .store
-            .call(|store| {
-                let mut unfinished: HashMap<RunId, usize> = HashMap::new();
-                for group in store.groups_with_work()? {
-                    for work in [store.work(&group)?, store.next_work(&group)?].into_iter().flatten() {
-                        *unfinished.entry(work.batch.run).or_default() += 1;
-                    }
-                }
-                let delivering = store.runs(&crate::store::RunFilter::delivering(), usize::MAX)?;
-                let ended: Vec<RunId> =
-                    delivering.into_iter().map(|run| run.run).filter(|run| !unfinished.contains_key(run)).collect();
-                Ok((unfinished, ended))
-            })
-            .await?;
-        *self.lock_unfinished() = unfinished;
-        for run in ended {
-            self.end_run(&run).await;
+        let delivering =
+            self.store.call(|store| store.runs(&crate::store::RunFilter::delivering(), usize::MAX)).await?;
+        for run in delivering {
+            self.end_run(&run.run).await;
         }
         Ok(())
     }
@@ -258,34 +244,15 @@ impl Deliverer {
         }
     }
 
-    /// One batch of a run ended; the run ends with its last.
-    async fn batch_ended(&self, run: &RunId) {
-        let is_last = {
-            let mut unfinished = self.lock_unfinished();
-            match unfinished.get_mut(run) {
-                Some(count) if 1 < *count => {
-                    *count -= 1;
-                    false
-                }
-                _ => {
-                    unfinished.remove(run);
-                    true
-                }
-            }
-        };
-        if is_last {
-            self.end_run(run).await;
-        }
-    }
-
     /// Tells the task that batches were superseded before they were sent.
     pub async fn superseded(&self, runs: Vec<RunId>) {
         for run in runs {
-            self.batch_ended(&run).await;
+            self.end_run(&run).await;
         }
     }
 
-    /// Records what the run came to. A store that fails here is asked again at the next start.
+    /// Ends a run if nothing of it is left to do; called whenever a batch has ended. The store says what is left: a count kept
+    /// here would be wrong for a batch that ends before it was counted. A store that fails here is asked again at the next start.
     async fn end_run(&self, run: &RunId) {
         let now = self.clock.now();
         let id = run.clone();
@@ -293,20 +260,16 @@ impl Deliverer {
         match ended {
             Ok(Some(run)) => {
                 info!(run = %run.run, state = ?run.state, confirmed = run.counts.confirmed, failed = run.counts.failed, "run ended");
+                self.tell(News::RunEnded(run.run));
             }
             Ok(None) => {}
             Err(error) => error!(run = %run, %error, "the end of a run cannot be recorded"),
         }
-        self.tell(News::RunEnded(run.clone()));
     }
 
     fn tell(&self, news: News) {
         // Nobody listening is fine.
         drop(self.news.send(news));
-    }
-
-    fn lock_unfinished(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, usize>> {
-        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until `then` by the wall clock. Whether it came; `false` means stop.

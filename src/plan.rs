@@ -129,6 +129,11 @@ impl Baseline {
         }
     }
 
+    /// Whether the last of what is queued leaves this person out.
+    fn is_leaving(&self, reference_id: &ReferenceId) -> bool {
+        self.queued.as_ref().is_some_and(|queued| crate::roster::find(queued, reference_id).is_none())
+    }
+
     /// Members confirmed now.
     pub fn size(&self) -> usize {
         self.confirmed.as_ref().map_or(0, |roster| roster.members().len())
@@ -264,6 +269,8 @@ pub enum Class {
     Terminated(Uncovered),
     /// Removed, since the file lacks them for long enough.
     Missing,
+    /// Left out by a roster that is under way already, and not named since: decided and counted then, so no guard asks again.
+    Leaving,
     /// Would be missing, invalid or doubtful, but stays covered as confirmed.
     Kept(Doubt),
     /// Would be new, but is doubtful: not added.
@@ -339,7 +346,7 @@ impl Plan<'_> {
                 Class::Terminated(_) => counts.terminated += 1,
                 Class::Missing => counts.missing += 1,
                 Class::Kept(_) => counts.kept += 1,
-                Class::Withheld(_) => {}
+                Class::Leaving | Class::Withheld(_) => {}
             }
         }
         counts

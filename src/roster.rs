@@ -92,6 +92,16 @@ impl ConfirmedRoster {
     }
 }
 
+/// Everybody of both, sorted by reference id; where somebody is in both, as `newer` has them. Both are sorted.
+pub fn merged(newer: Vec<Entry>, older: Vec<Entry>) -> Vec<Entry> {
+    let only_older: Vec<Entry> =
+        older.into_iter().filter(|entry| find(&newer, &entry.member.reference_id).is_none()).collect();
+    let mut all = newer;
+    all.extend(only_older);
+    all.sort_by(|a, b| a.member.reference_id.cmp(&b.member.reference_id));
+    all
+}
+
 /// Looks a person up in entries that are sorted by reference id.
 pub fn find<'a>(sorted: &'a [Entry], reference_id: &ReferenceId) -> Option<&'a Entry> {
     sorted.binary_search_by(|entry| entry.member.reference_id.cmp(reference_id)).ok().and_then(|at| sorted.get(at))

@@ -83,6 +83,12 @@ impl Store {
         self.inner.trees.stop_after(writes);
     }
 
+    /// How many writes [`Store::stop_after`] lets through yet, and whether it has refused one.
+    #[doc(hidden)]
+    pub fn stopped(&self) -> (u64, bool) {
+        self.inner.trees.stopped()
+    }
+
     /// Makes the ids of new runs and batches.
     pub fn ids(&self) -> &Ids {
         &self.inner.ids
@@ -164,6 +170,8 @@ pub struct Settlement {
     pub roster: Option<ConfirmedRoster>,
     /// What the batch changed, person by person.
     pub changes: Vec<MemberChange>,
+    /// Why nothing more is sent to the group until a person has looked; none while all is well.
+    pub pause: Option<String>,
 }
 
 /// What a batch changed about one person.

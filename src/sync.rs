@@ -28,7 +28,7 @@ use crate::report::{
 };
 use crate::roster::Reading;
 use crate::roster::ids::{GroupRef, RunId, SourceName};
-use crate::store::{AcceptedExport, RunFilter, RunRecord, SourceState, Store, StoreError, Work};
+use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError, Work};
 
 pub mod answers;
 pub mod baseline;
@@ -56,6 +56,8 @@ pub struct Desk {
     pub deliverer: Arc<Deliverer>,
     /// One pass at a time: a plan counts on the rosters that it was made against.
     turn: tokio::sync::Mutex<()>,
+    /// One receipt at a time: what is read first is written first.
+    receipts: tokio::sync::Mutex<()>,
     /// Set by the daemon; none for a command that opened the state itself.
     daemon: Option<Running>,
 }
@@ -139,6 +141,9 @@ struct Planned {
     absences: BTreeMap<crate::roster::ids::ReferenceId, crate::roster::Absence>,
 }
 
+/// The right to plan.
+type Turn<'a> = tokio::sync::MutexGuard<'a, ()>;
+
 impl Desk {
     /// Sets up the desk. Nothing moves by itself.
     pub fn new(
@@ -148,7 +153,8 @@ impl Desk {
         clock: Clock,
         deliverer: Arc<Deliverer>,
     ) -> Self {
-        Self { config, store, api, clock, deliverer, turn: tokio::sync::Mutex::new(()), daemon: None }
+        let (turn, receipts) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
+        Self { config, store, api, clock, deliverer, turn, receipts, daemon: None }
     }
 
     /// Makes it the desk of a daemon.
@@ -192,7 +198,12 @@ impl Desk {
     /// # Errors
     /// [`SyncError`]: nothing was recorded, the file stays claimed, try again.
     pub async fn pass(&self, job: Job) -> Result<Run, SyncError> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
+        self.pass_in_turn(job, &turn).await
+    }
+
+    /// [`Desk::pass`] for whoever holds the turn.
+    async fn pass_in_turn(&self, job: Job, _turn: &Turn<'_>) -> Result<Run, SyncError> {
         if let Some(run) = self.finish_filing(&job).await? {
             return Ok(run);
         }
@@ -215,7 +226,8 @@ impl Desk {
             run.reason = Some(format!("the same content was accepted as run {before}, and nothing newer since"));
             return self.conclude(&job, run, RunState::Duplicate, None).await;
         }
-        // What is known is loaded while the export is read.
+        // What is known is loaded while the export is read, and stays true until the plan is recorded.
+        let sends = self.deliverer.hold_sends().await;
         let today = self.today(&source, job.as_of);
         let reading = examine::read(&job.file.path, survey, &source, today);
         let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
@@ -235,11 +247,17 @@ impl Desk {
         let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
         let release = Release::Carry { modified: job.file.modified, approval };
         let planned = self.plan(&source, &id, (examined, known?), release).await?;
-        self.record(&job, run, planned, state).await
+        self.record(&job, run, (planned, sends), state).await
     }
 
     /// Records a plan: held whole, to be looked at only, or accepted with its batches.
-    async fn record(&self, job: &Job, mut run: Run, planned: Planned, state: SourceState) -> Result<Run, SyncError> {
+    async fn record(
+        &self,
+        job: &Job,
+        mut run: Run,
+        (planned, sends): (Planned, tokio::sync::RwLockWriteGuard<'_, ()>),
+        state: SourceState,
+    ) -> Result<Run, SyncError> {
         run.counts = planned.counts;
         run.file = planned.report.file.clone();
         run.guards = planned.report.guards.iter().filter(|guard| is_news(guard)).cloned().collect();
@@ -273,17 +291,17 @@ impl Desk {
         let (written, works) = (record.clone(), planned.works);
         let batches = works.len();
         let superseded = self.store.call(move |store| store.accept(&written, works, &state)).await?;
+        drop(sends);
         info!(
             run = %record.run.run, source = %record.run.source, rows = record.run.counts.rows,
             new = record.run.counts.new, returning = record.run.counts.returning, changed = record.run.counts.changed,
             terminated = record.run.counts.terminated, missing = record.run.counts.missing, kept = record.run.counts.kept,
             batches, "plan recorded"
         );
-        self.deliverer.enlist(&record.run.run, batches);
-        self.supersede_held(&record.run).await?;
-        let run = self.file_away(job, record, Place::Processed).await?;
+        self.deliverer.nudge();
         self.deliverer.superseded(superseded.into_iter().map(|batch| batch.run).collect()).await;
-        Ok(run)
+        self.supersede_held(&record.run).await?;
+        self.file_away(job, record, Place::Processed).await
     }
 
     /// A broken file: recorded as rejected, filed away with its account.
@@ -322,27 +340,15 @@ impl Desk {
         let record = RunRecord { run, plan, filed_as: Some(claimed_as(&job.file)) };
         let written = record.clone();
         self.store.call(move |store| store.put_run(&written)).await?;
+        self.supersede_held(&record.run).await?;
         self.file_away(job, record, filing::place(state)).await
     }
 
-    /// A newer accepted export takes the place of everything that its source has held.
+    /// A newer export takes the place of what its source has held: of everything when it is accepted, of the same content when
+    /// it is held as well.
     async fn supersede_held(&self, by: &Run) -> Result<(), SyncError> {
-        let (source, by) = (by.source.clone(), by.run.clone());
-        let superseded = self
-            .store
-            .call(move |store| {
-                let filter = RunFilter { source: Some(source), state: Some(RunState::Held), ..RunFilter::default() };
-                let mut superseded = Vec::new();
-                for run in store.runs(&filter, usize::MAX)? {
-                    let Some(mut record) = store.run(&run.run)? else { continue };
-                    record.run.state = RunState::Superseded;
-                    record.run.reason = Some(format!("superseded by run {by}, a newer accepted export of the source"));
-                    store.put_run(&record)?;
-                    superseded.push(run.run);
-                }
-                Ok(superseded)
-            })
-            .await?;
+        let by = by.clone();
+        let superseded = self.store.call(move |store| filing::supersede_held(store, &by)).await?;
         for run in superseded {
             info!(run = %run, "a newer export supersedes the held run");
             self.rewrite_receipt(&run).await;

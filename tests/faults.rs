@@ -426,7 +426,8 @@ mod tests {
             let (progress, _moved) = mpsc::channel(1);
             let mut body: &[u8] = &[];
             let question = Question::Show { id: run.to_owned() };
-            let answer = self.desk.answer(question, "tester".to_owned(), Body::Stream(&mut body), progress).await.unwrap();
+            let answer =
+                self.desk.answer(question, "tester".to_owned(), Body::Stream(&mut body), progress).await.unwrap();
             let Answer::Run(detail) = answer else { panic!("not a run") };
             *detail
         }

@@ -25,6 +25,9 @@ use super::{Deliverer, News};
 /// A store that fails is tried again after this pause; not one on a full disk, which fails until it is opened again.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
 
+/// A batch that was superseded on its way out is left for the newer one, after a pause that keeps a mistake from spinning.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How carrying a batch ended.
 enum Carried {
     /// The batch is final; the group's next one may go.
@@ -76,6 +79,11 @@ impl Deliverer {
                 Ok(Carried::Later) => self.wait_for_attempt(group, &mut released, stop).await,
                 Ok(Carried::Stopped) => false,
                 Err(CarryError::Store(error)) if error.is_full() => return Err(error),
+                Err(CarryError::Store(StoreError::OutOfOrder { detail, .. })) => {
+                    info!(detail, "a newer roster came in between");
+                    let then = self.clock.now() + TimeDelta::from_std(LOOK_AGAIN).unwrap_or_default();
+                    self.wait_until(then, stop).await
+                }
                 Err(CarryError::Store(error)) => {
                     error!(%error, "delivery cannot be recorded, trying again");
                     let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
@@ -113,7 +121,7 @@ impl Deliverer {
             .await?;
         if let Some(batch) = superseded {
             info!(batch = %batch.batch, "superseded by a newer roster");
-            self.batch_ended(&batch.run).await;
+            self.end_run(&batch.run).await;
         }
         Ok(work)
     }
@@ -199,7 +207,10 @@ impl Deliverer {
         };
         batch.group_id = Some(group.clone());
         batch.error = None;
-        self.record(batch).await?;
+        {
+            let _may_send = self.sends.read().await;
+            self.record(batch).await?;
+        }
         info!(batch = %batch.batch, run = %batch.run, members = batch.members, attempt = batch.attempts, "submitting");
         match self.api.submit(&group, Arc::clone(payload)).await {
             Ok(accepted) => {
@@ -268,12 +279,8 @@ impl Deliverer {
             .call(move |store| {
                 let confirmed = store.roster(&ended.group)?;
                 let outcome = outcome(&ended.group, confirmed.as_ref(), &payload, &results, now);
-                if let (Some(why), Some(mut record)) = (incident, store.group(&ended.group)?) {
-                    record.paused = Some(why);
-                    store.put_group(&record)?;
-                }
-                let settlement = Settlement { batch: ended, roster: Some(outcome.roster), changes: outcome.changes };
-                store.settle(&settlement)
+                let (roster, changes) = (Some(outcome.roster), outcome.changes);
+                store.settle(&Settlement { batch: ended, roster, changes, pause: incident })
             })
             .await?;
         info!(
@@ -314,8 +321,7 @@ impl Deliverer {
         batch.error = Some(why);
         let (ended, payload) = (batch.clone(), Arc::clone(payload));
         let not_before = now + TimeDelta::from_std(pause).unwrap_or_default();
-        let run = self
-            .store
+        self.store
             .call(move |store| {
                 let successor = Work {
                     batch: Batch {
@@ -331,13 +337,9 @@ impl Deliverer {
                     },
                     payload: payload.to_vec(),
                 };
-                let open = store.replace_open(&ended, Some(successor))?;
-                Ok(open.map(|open| open.batch.run))
+                store.replace_open(&ended, Some(successor))
             })
             .await?;
-        if run.as_ref() == Some(&batch.run) {
-            self.enlist(&batch.run, 1);
-        }
         self.ended(&batch).await;
         Ok(Carried::Ended)
     }
@@ -365,7 +367,7 @@ impl Deliverer {
 
     async fn ended(&self, batch: &Batch) {
         self.tell(News::Phase(batch.group.clone(), batch.phase));
-        self.batch_ended(&batch.run).await;
+        self.end_run(&batch.run).await;
     }
 
     /// The API's id of a group; makes the group when the plan said so.
@@ -379,9 +381,13 @@ impl Deliverer {
         }
         match self.find_or_make(&record).await {
             Ok(found) => {
-                let made = GroupRecord { id: Some(found.id.clone()), name: found.name, ..record };
-                self.store.call(move |store| store.put_group(&made)).await?;
-                Ok(Ok(found.id))
+                let (id, group) = (found.id.clone(), record.group);
+                let learned = move |record: &mut GroupRecord| {
+                    record.id = Some(found.id);
+                    record.name = found.name;
+                };
+                self.store.call(move |store| store.update_group(&group, learned)).await?;
+                Ok(Ok(id))
             }
             Err(error) => Ok(Err(NoGroup::Api(error))),
         }

@@ -6,28 +6,25 @@ use crate::report::{Batch, GuardVerdict, Phase, Run, RunState};
 use crate::roster::ids::RunId;
 use crate::store::{ChangeKind, Store, StoreError};
 
-/// Records the end of a run that is being delivered; none when it had ended already.
+/// Records the end of a run that is being delivered; none when it had ended already, or a batch of it has not.
 pub(super) fn end_run(store: &Store, id: &RunId, now: DateTime<Utc>) -> Result<Option<Run>, StoreError> {
-    let Some(mut record) = store.run(id)? else { return Ok(None) };
-    if record.run.state != RunState::Delivering {
-        return Ok(None);
-    }
-    let batches = store.batches_of(id)?;
-    for batch in &batches {
-        for change in store.changes(&batch.batch)? {
-            match change.kind {
-                ChangeKind::Added | ChangeKind::Returned | ChangeKind::Changed | ChangeKind::Removed => {
-                    record.run.counts.confirmed += 1;
+    store.end_run(id, |run| {
+        let batches = store.batches_of(id)?;
+        for batch in &batches {
+            for change in store.changes(&batch.batch)? {
+                match change.kind {
+                    ChangeKind::Added | ChangeKind::Returned | ChangeKind::Changed | ChangeKind::Removed => {
+                        run.counts.confirmed += 1;
+                    }
+                    ChangeKind::AddFailed | ChangeKind::RemoveFailed => run.counts.failed += 1,
                 }
-                ChangeKind::AddFailed | ChangeKind::RemoveFailed => record.run.counts.failed += 1,
             }
         }
-    }
-    record.run.state = state(&record.run, &batches);
-    record.run.finished_at = Some(now);
-    record.run.batches = batches.into_iter().map(|batch| batch.batch).collect();
-    store.put_run(&record)?;
-    Ok(Some(record.run))
+        run.state = state(run, &batches);
+        run.finished_at = Some(now);
+        run.batches = batches.into_iter().map(|batch| batch.batch).collect();
+        Ok(())
+    })
 }
 
 /// The state of a run whose batches are all final.

@@ -127,7 +127,7 @@ fn unnamed<'a>(input: &Input<'a>, group: &'a GroupRef, entry: &'a Entry) -> Deci
         return stays(entry, Class::Unchanged);
     }
     let Some(person) = input.reading.get(&entry.member.reference_id) else {
-        return absent(input, entry);
+        return absent(input, group, entry);
     };
     match (&person.standing, &person.group) {
         (Standing::Uncovered(why), _) => leaves(entry, *why),
@@ -141,9 +141,13 @@ fn unnamed<'a>(input: &Input<'a>, group: &'a GroupRef, entry: &'a Entry) -> Deci
 }
 
 /// A covered person whom the export does not name at all. Absence is weak evidence.
-fn absent<'a>(input: &Input<'a>, entry: &'a Entry) -> Decision<'a> {
+fn absent<'a>(input: &Input<'a>, group: &GroupRef, entry: &'a Entry) -> Decision<'a> {
     if !input.reading.unidentified.is_empty() {
         return stays(entry, Class::Kept(Doubt::Unidentified));
+    }
+    // Stated terminations are often left out of the next export. To take that for a first absence would bring people back.
+    if input.baselines.get(group).is_some_and(|baseline| baseline.is_leaving(&entry.member.reference_id)) {
+        return decision(entry, Class::Leaving, None);
     }
     let seen = seen_missing(input, &entry.member.reference_id);
     let needed = input.policy.confirm_absence;
@@ -222,6 +226,7 @@ pub(super) fn absences(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> BTreeMap<
             | Class::Changed(_)
             | Class::Unchanged
             | Class::Terminated(_)
+            | Class::Leaving
             | Class::Kept(_)
             | Class::Withheld(_) => None,
         }

@@ -87,7 +87,7 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
 fn is_any_change(class: &Class) -> bool {
     match class {
         Class::New | Class::Returning | Class::Changed(_) | Class::Terminated(_) | Class::Missing => true,
-        Class::Unchanged | Class::Kept(_) | Class::Withheld(_) => false,
+        Class::Unchanged | Class::Leaving | Class::Kept(_) | Class::Withheld(_) => false,
     }
 }
 
@@ -200,6 +200,7 @@ impl Judge<'_, '_> {
                 | Class::Returning
                 | Class::Terminated(_)
                 | Class::Missing
+                | Class::Leaving
                 | Class::Kept(_)
                 | Class::Withheld(_) => {}
             }

@@ -76,6 +76,8 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
         Class::Unchanged => report.unchanged += 1,
         Class::Terminated(_) => report.terminated.push(reference_id),
         Class::Missing => report.missing.push(reference_id),
+        // Told by the run that decided it.
+        Class::Leaving => {}
         Class::Kept(doubt) | Class::Withheld(doubt) => {
             let reason = words(doubt, decision.after.is_some());
             report.kept.push(KeptMember { reference_id, reason });

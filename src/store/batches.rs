@@ -8,12 +8,14 @@ use chrono::{DateTime, Utc};
 
 use super::envelope::Kind;
 use super::open::generation;
+use super::rosters::draft_group;
 use super::runs::{draft_run, id_of};
 use super::sentinel::Sentinel;
 use super::sources::draft_source;
 use super::trees::{Draft, Shelf, Writing};
-use super::{RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
+use super::{GroupRecord, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
 use crate::report::{Batch, Phase};
+use crate::roster::Entry;
 use crate::roster::ids::{BatchId, GroupRef, RunId};
 
 impl Store {
@@ -44,6 +46,19 @@ impl Store {
             .iter()
             .filter_map(|batch| self.batch(batch).transpose())
             .collect()
+    }
+
+    /// Whether no batch of a run is open or waits. The newest is looked at first: it is usually the last to end.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn is_delivered(&self, run: &RunId) -> Result<bool, StoreError> {
+        for batch in self.second_ids(Shelf::RunBatches, run.as_str())?.iter().rev() {
+            if self.batch(batch)?.is_some_and(|batch| !batch.phase.is_final()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// All batches of a group, oldest first: the way back through its rosters.
@@ -84,6 +99,40 @@ impl Store {
         self.consistently(|store| store.work_on(Shelf::Waiting, group))
     }
 
+    /// Whom earlier rosters may have put on a group although nothing was confirmed: they were sent, or may have been, and ended
+    /// without results. Until the next results, whoever is here counts as perhaps covered. Sorted by reference id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn abroad(&self, group: &GroupRef) -> Result<Vec<Entry>, StoreError> {
+        let key = group.as_str().as_bytes();
+        let sealed = self.inner.trees.read(Shelf::Abroad, key)?;
+        sealed.map_or(Ok(Vec::new()), |sealed| records::unpayload(key, &sealed))
+    }
+
+    /// The groups with somebody [`Store::abroad`], sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn groups_abroad(&self) -> Result<Vec<GroupRef>, StoreError> {
+        self.ids_of(Shelf::Abroad)
+    }
+
+    /// Lets the open batch of a group go out at once instead of at its next attempt. Answers it; none without an open batch.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn hasten(&self, group: &GroupRef) -> Result<Option<Batch>, StoreError> {
+        let writing = self.inner.trees.write();
+        let Some(mut batch) = self.batch_on(Shelf::Outbox, group)? else { return Ok(None) };
+        if batch.phase == Phase::Pending && batch.not_before.take().is_some() {
+            let mut draft = Draft::default();
+            draft_batch(&writing, &mut draft, &batch)?;
+            writing.commit(&draft)?;
+        }
+        Ok(Some(batch))
+    }
+
     /// The groups with an open batch, sorted.
     ///
     /// # Errors
@@ -118,7 +167,9 @@ impl Store {
         let mut draft = Draft::default();
         let mut superseded = Vec::new();
         draft_run(&writing, &mut draft, record)?;
-        draft_source(&writing, &mut draft, source)?;
+        // A schedule may have fired since the caller read the source.
+        let fired = self.source(&source.source)?.map_or_else(|| source.fired.clone(), |known| known.fired);
+        draft_source(&writing, &mut draft, &SourceState { fired, ..source.clone() })?;
         if let Some(export) = &source.last_accepted
             && export.run == record.run.run
         {
@@ -160,7 +211,7 @@ impl Store {
     }
 
     fn end(&self, settlement: &Settlement, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
-        let Settlement { batch, roster, changes } = settlement;
+        let Settlement { batch, roster, changes, pause } = settlement;
         let writing = self.inner.trees.write();
         self.check_open(batch)?;
         if !batch.phase.is_final() {
@@ -179,6 +230,9 @@ impl Store {
         if !changes.is_empty() {
             let key = batch.batch.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
+        }
+        if let (Some(why), Some(group)) = (pause, self.group(&batch.group)?) {
+            draft_group(&writing, &mut draft, &GroupRecord { paused: Some(why.clone()), ..group })?;
         }
         let generation = generation(&self.inner.trees)? + 1;
         writing.put(&mut draft, Shelf::Meta, keys::GENERATION, &records::count(keys::GENERATION, generation))?;
@@ -201,7 +255,8 @@ impl Store {
     /// # Errors
     /// As [`Store::settle`].
     pub fn replace_open(&self, ended: &Batch, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
-        self.end(&Settlement { batch: ended.clone(), roster: None, changes: Vec::new() }, successor)
+        let settlement = Settlement { batch: ended.clone(), roster: None, changes: Vec::new(), pause: None };
+        self.end(&settlement, successor)
     }
 
     /// Removes payloads that nothing points to: those of an `accept` that a crash cut off.
@@ -289,6 +344,7 @@ impl Store {
             old.completed_at = Some(now);
             old.error = Some(format!("a newer roster of the group took its place ({})", batch.run));
             draft_batch(writing, draft, &old)?;
+            self.draft_abroad(writing, draft, &old)?;
             writing.remove(draft, Shelf::Payloads, old.batch.as_str().as_bytes())?;
             superseded.push(old);
         }
@@ -299,6 +355,7 @@ impl Store {
     fn draft_end(&self, writing: &Writing<'_>, draft: &mut Draft, ended: &Batch) -> Result<Option<Batch>, StoreError> {
         let group = ended.group.as_str().as_bytes();
         draft_batch(writing, draft, ended)?;
+        self.draft_abroad(writing, draft, ended)?;
         writing.remove(draft, Shelf::Payloads, ended.batch.as_str().as_bytes())?;
         let waiting = self.batch_on(Shelf::Waiting, &ended.group)?;
         if let Some(next) = &waiting {
@@ -310,13 +367,29 @@ impl Store {
         Ok(waiting)
     }
 
+    /// Remembers whom a batch without results may have put on the group. Results say what the API holds, and end the doubt.
+    fn draft_abroad(&self, writing: &Writing<'_>, draft: &mut Draft, ended: &Batch) -> Result<(), StoreError> {
+        let group = ended.group.as_str().as_bytes();
+        if ended.phase == Phase::Completed {
+            return writing.remove(draft, Shelf::Abroad, group);
+        }
+        // A first attempt that was refused left nothing behind.
+        let has_arrived_nowhere = ended.attempts == 0 || (ended.phase == Phase::Refused && ended.attempts == 1);
+        if has_arrived_nowhere {
+            return Ok(());
+        }
+        let payload = self.with_payload(ended.clone())?.payload;
+        let abroad = crate::roster::merged(payload, self.abroad(&ended.group)?);
+        writing.put(draft, Shelf::Abroad, group, &records::payload(group, &abroad)?)
+    }
+
     /// Adds a batch that takes the place of the one that ended. Its id is new, so its records are.
     fn draft_successor(
         &self,
         writing: &Writing<'_>,
         draft: &mut Draft,
         batch: &Batch,
-        payload: &[crate::roster::Entry],
+        payload: &[Entry],
     ) -> Result<(), StoreError> {
         self.check_works(&[Work { batch: batch.clone(), payload: Vec::new() }])?;
         let key = batch.batch.as_str().as_bytes();

@@ -2,7 +2,7 @@
 
 use super::envelope::Kind;
 use super::records::{self, GroupV1};
-use super::trees::{Draft, Shelf};
+use super::trees::{Draft, Shelf, Writing};
 use super::{GroupRecord, Store, StoreError};
 use crate::roster::ConfirmedRoster;
 use crate::roster::ids::GroupRef;
@@ -67,11 +67,28 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn put_group(&self, record: &GroupRecord) -> Result<(), StoreError> {
-        let key = record.group.as_str().as_bytes();
         let writing = self.inner.trees.write();
         let mut draft = Draft::default();
-        writing.put(&mut draft, Shelf::Groups, key, &records::json(Kind::Group, key, &GroupV1::from(record))?)?;
+        draft_group(&writing, &mut draft, record)?;
         writing.commit(&draft)
+    }
+
+    /// Changes what is known of a group while nobody else does. Answers it as it is then; none for an unknown group.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn update_group(
+        &self,
+        group: &GroupRef,
+        change: impl FnOnce(&mut GroupRecord),
+    ) -> Result<Option<GroupRecord>, StoreError> {
+        let writing = self.inner.trees.write();
+        let Some(mut record) = self.group(group)? else { return Ok(None) };
+        change(&mut record);
+        let mut draft = Draft::default();
+        draft_group(&writing, &mut draft, &record)?;
+        writing.commit(&draft)?;
+        Ok(Some(record))
     }
 
     /// Gives a group another reference, its record and its confirmed roster together. What happened before stays on
@@ -97,9 +114,20 @@ impl Store {
                 writing.put(&mut draft, Shelf::Rosters, new, &records::roster(new, &roster)?)?;
                 writing.remove(&mut draft, Shelf::Rosters, old)?;
             }
+            let abroad = self.abroad(from)?;
+            if !abroad.is_empty() {
+                writing.put(&mut draft, Shelf::Abroad, new, &records::payload(new, &abroad)?)?;
+                writing.remove(&mut draft, Shelf::Abroad, old)?;
+            }
             writing.remove(&mut draft, Shelf::Groups, old)?;
         }
-        writing.put(&mut draft, Shelf::Groups, new, &records::json(Kind::Group, new, &GroupV1::from(to))?)?;
+        draft_group(&writing, &mut draft, to)?;
         writing.commit(&draft)
     }
+}
+
+/// Adds what is known of a group to a transaction.
+pub(super) fn draft_group(writing: &Writing<'_>, draft: &mut Draft, record: &GroupRecord) -> Result<(), StoreError> {
+    let key = record.group.as_str().as_bytes();
+    writing.put(draft, Shelf::Groups, key, &records::json(Kind::Group, key, &GroupV1::from(record))?)
 }

@@ -101,13 +101,50 @@ impl Store {
         run: &RunId,
         change: impl FnOnce(&mut RunRecord),
     ) -> Result<Option<RunRecord>, StoreError> {
+        self.change_run(run, |record| {
+            change(record);
+            Ok(true)
+        })
+    }
+
+    /// Changes a run's record while nobody else does, if `change` says so. Answers it as it is then; none for an unknown run,
+    /// and when nothing was changed. `change` may read the store, and must not write to it.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, and those of `change`.
+    pub fn change_run(
+        &self,
+        run: &RunId,
+        change: impl FnOnce(&mut RunRecord) -> Result<bool, StoreError>,
+    ) -> Result<Option<RunRecord>, StoreError> {
         let writing = self.inner.trees.write();
         let Some(mut record) = self.run(run)? else { return Ok(None) };
-        change(&mut record);
+        if !change(&mut record)? {
+            return Ok(None);
+        }
         let mut draft = Draft::default();
         draft_run(&writing, &mut draft, &RunRecord { plan: None, ..record.clone() })?;
         writing.commit(&draft)?;
         Ok(Some(record))
+    }
+
+    /// Ends a run that is being delivered once all its batches have ended: `end` works out what it came to. Answers it; none
+    /// while a batch is left, and when it had ended before.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, and those of `end`.
+    pub fn end_run(
+        &self,
+        run: &RunId,
+        end: impl FnOnce(&mut Run) -> Result<(), StoreError>,
+    ) -> Result<Option<Run>, StoreError> {
+        let ended = self.change_run(run, |record| {
+            if record.run.state != RunState::Delivering || !self.is_delivered(run)? {
+                return Ok(false);
+            }
+            end(&mut record.run).map(|()| true)
+        })?;
+        Ok(ended.map(|record| record.run))
     }
 
     /// Forgets runs that were finished before `before`, with their plans, batches and changes. What was accepted, and

@@ -106,6 +106,7 @@ fn a_settlement_confirms_the_roster_and_opens_what_waited() {
         batch: in_phase("bat_1", "run_1", Phase::Completed),
         roster: Some(roster("acme", &["E2", "E1"])),
         changes: changes(),
+        pause: None,
     };
     let next = store.settle(&settlement).unwrap().unwrap();
     assert_eq!(next, work("bat_2", "run_2", "acme"));
@@ -116,7 +117,8 @@ fn a_settlement_confirms_the_roster_and_opens_what_waited() {
     assert_eq!(store.roster(&group("acme")).unwrap(), settlement.roster);
     assert_eq!(store.changes(&settlement.batch.batch).unwrap(), changes());
     assert_eq!(store.batch(&settlement.batch.batch).unwrap(), Some(settlement.batch));
-    let last = Settlement { batch: in_phase("bat_2", "run_2", Phase::Completed), roster: None, changes: vec![] };
+    let last =
+        Settlement { batch: in_phase("bat_2", "run_2", Phase::Completed), roster: None, changes: vec![], pause: None };
     assert_eq!(store.settle(&last).unwrap(), None);
     assert_eq!(store.groups_with_work().unwrap(), []);
     assert_eq!(ids(&store.batches_of_group(&group("acme")).unwrap()), ["bat_1", "bat_2"]);
@@ -128,7 +130,7 @@ fn a_lost_batch_leaves_the_roster_and_opens_what_waited() {
     accept(&store, "run_1", "bat_1");
     let confirmed = in_phase("bat_1", "run_1", Phase::Completed);
     let before = Some(roster("acme", &["E1"]));
-    store.settle(&Settlement { batch: confirmed, roster: before.clone(), changes: vec![] }).unwrap();
+    store.settle(&Settlement { batch: confirmed, roster: before.clone(), changes: vec![], pause: None }).unwrap();
     accept(&store, "run_2", "bat_2");
     store.record_batch(&in_phase("bat_2", "run_2", Phase::Accepted)).unwrap();
     accept(&store, "run_3", "bat_3");
@@ -152,9 +154,14 @@ fn writes_out_of_order_are_refused_and_change_nothing() {
     assert!(refused(&store.record_batch(&in_phase("bat_1", "run_1", Phase::Completed))));
     assert!(refused(&store.record_batch(&in_phase("bat_9", "run_1", Phase::Submitting))));
     let open = in_phase("bat_1", "run_1", Phase::Accepted);
-    assert!(refused(&store.settle(&Settlement { batch: open, roster: None, changes: vec![] })));
+    assert!(refused(&store.settle(&Settlement { batch: open, roster: None, changes: vec![], pause: None })));
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    assert!(refused(&store.settle(&Settlement { batch, roster: Some(roster("beta", &[])), changes: vec![] })));
+    assert!(refused(&store.settle(&Settlement {
+        batch,
+        roster: Some(roster("beta", &[])),
+        changes: vec![],
+        pause: None
+    })));
     assert_eq!(store.work(&group("acme")).unwrap(), Some(work("bat_1", "run_1", "acme")));
     assert_eq!(store.roster_groups().unwrap(), []);
 }
@@ -214,7 +221,7 @@ fn every_roster_is_visited_in_the_order_of_the_groups() {
     store.accept(&run("run_1", &[]), works, &source(None)).unwrap();
     for (id, name) in [("bat_1", "beta"), ("bat_2", "acme")] {
         let batch = Batch { phase: Phase::Completed, ..batch(id, "run_1", name) };
-        store.settle(&Settlement { batch, roster: Some(roster(name, &["E1"])), changes: vec![] }).unwrap();
+        store.settle(&Settlement { batch, roster: Some(roster(name, &["E1"])), changes: vec![], pause: None }).unwrap();
     }
     let mut seen = Vec::new();
     store.each_roster(|roster| seen.push(roster)).unwrap();
@@ -228,7 +235,7 @@ fn a_group_is_renamed_with_its_roster_but_not_while_a_batch_is_open() {
     accept(&store, "run_1", "bat_1");
     assert!(refused(&store.rename_group(&group("acme"), &group_record("zeta"))));
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: vec![] }).unwrap();
+    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: vec![], pause: None }).unwrap();
     store.rename_group(&group("acme"), &group_record("zeta")).unwrap();
     assert_eq!(store.groups().unwrap(), [group_record("zeta")]);
     assert_eq!(store.roster(&group("acme")).unwrap(), None);
@@ -245,7 +252,12 @@ fn a_group_is_renamed_with_its_roster_but_not_while_a_batch_is_open() {
 fn old_runs_are_forgotten_but_not_what_is_open_or_what_was_accepted() {
     let (_dir, store) = open();
     accept(&store, "run_1", "bat_1");
-    let done = Settlement { batch: in_phase("bat_1", "run_1", Phase::Completed), roster: None, changes: changes() };
+    let done = Settlement {
+        batch: in_phase("bat_1", "run_1", Phase::Completed),
+        roster: None,
+        changes: changes(),
+        pause: None,
+    };
     store.settle(&done).unwrap();
     accept(&store, "run_2", "bat_2");
     for id in ["run_1", "run_2", "run_3"] {
@@ -290,4 +302,108 @@ async fn a_call_runs_on_another_thread_and_brings_its_answer_back() {
     let mut entry = entry("E1");
     entry.origin.line = 3;
     assert_eq!(store.call(move |_| Ok(entry.origin.line)).await.unwrap(), 3);
+}
+
+#[test]
+fn whom_a_roster_without_results_may_have_added_is_remembered_until_the_next_results() {
+    let (dir, store) = open();
+    let whom = |store: &Store| -> Vec<String> {
+        let abroad = store.abroad(&group("acme")).unwrap();
+        abroad.iter().map(|entry| entry.member.reference_id.to_string()).collect()
+    };
+    accept(&store, "run_1", "bat_1");
+    accept(&store, "run_2", "bat_2");
+    assert!(whom(&store).is_empty(), "bat_1 was never sent");
+    store.record_batch(&in_phase("bat_2", "run_2", Phase::Submitting)).unwrap();
+    store.record_batch(&in_phase("bat_2", "run_2", Phase::Pending)).unwrap();
+    accept(&store, "run_3", "bat_3");
+    assert_eq!(whom(&store), ["E1", "bat_2"]);
+    store.replace_open(&in_phase("bat_3", "run_3", Phase::Lost), None).unwrap();
+    drop(store);
+    let store = Store::open(dir.path(), URL).unwrap();
+    assert_eq!(whom(&store), ["E1", "bat_2", "bat_3"]);
+    assert_eq!(store.groups_abroad().unwrap(), [group("acme")]);
+    accept(&store, "run_4", "bat_4");
+    let batch = in_phase("bat_4", "run_4", Phase::Completed);
+    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: vec![], pause: None }).unwrap();
+    assert!(whom(&store).is_empty());
+    assert!(store.groups_abroad().unwrap().is_empty());
+}
+
+#[test]
+fn a_roster_that_was_refused_at_once_covers_nobody() {
+    let (_dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    store.replace_open(&in_phase("bat_1", "run_1", Phase::Refused), None).unwrap();
+    assert!(store.abroad(&group("acme")).unwrap().is_empty());
+}
+
+#[test]
+fn a_run_ends_with_the_last_of_its_batches_and_once() {
+    let (_dir, store) = open();
+    let works = vec![work("bat_1", "run_1", "acme"), work("bat_2", "run_1", "beta")];
+    store.accept(&run("run_1", &["bat_1", "bat_2"]), works, &source(Some("run_1"))).unwrap();
+    let id = RunId::parse("run_1").unwrap();
+    let end = || {
+        let ended = store.end_run(&id, |run| {
+            run.state = RunState::Completed;
+            Ok(())
+        });
+        ended.unwrap().map(|run| run.state)
+    };
+    for (batch, group) in [("bat_1", "acme"), ("bat_2", "beta")] {
+        assert_eq!(end(), None, "{batch} is open");
+        let batch = Batch { phase: Phase::Completed, attempts: 1, ..batch_of(batch, group) };
+        store.settle(&Settlement { batch, roster: None, changes: vec![], pause: None }).unwrap();
+    }
+    assert_eq!(end(), Some(RunState::Completed));
+    assert_eq!(end(), None);
+    assert!(store.run(&id).unwrap().unwrap().plan.is_some(), "the plan stays");
+}
+
+fn batch_of(id: &str, group: &str) -> Batch {
+    batch(id, "run_1", group)
+}
+
+#[test]
+fn a_group_is_paused_together_with_the_results_that_pause_it() {
+    let (_dir, store) = open();
+    store.put_group(&GroupRecord { paused: None, ..group_record("acme") }).unwrap();
+    accept(&store, "run_1", "bat_1");
+    let settlement = Settlement {
+        batch: in_phase("bat_1", "run_1", Phase::Completed),
+        roster: None,
+        changes: vec![],
+        pause: Some("nobody planned that".to_owned()),
+    };
+    store.stop_after(0);
+    store.settle(&settlement).unwrap_err();
+    assert_eq!(store.group(&group("acme")).unwrap().unwrap().paused, None);
+    store.stop_after(1);
+    store.settle(&settlement).unwrap();
+    assert_eq!(store.group(&group("acme")).unwrap().unwrap().paused, settlement.pause);
+}
+
+#[test]
+fn an_accepted_export_does_not_take_back_that_a_schedule_fired() {
+    let (_dir, store) = open();
+    let before = source(Some("run_1"));
+    store.put_source(&before).unwrap();
+    let fire = |state: &mut SourceState| state.fired.extend([("resync".to_owned(), time(9))]);
+    store.update_source(&before.source, fire).unwrap();
+    store.accept(&run("run_1", &["bat_1"]), vec![work("bat_1", "run_1", "acme")], &before).unwrap();
+    assert_eq!(store.source(&before.source).unwrap().unwrap().fired.get("resync"), Some(&time(9)));
+}
+
+#[test]
+fn a_retry_hurries_a_waiting_batch_and_leaves_one_under_way_alone() {
+    let (_dir, store) = open();
+    assert_eq!(store.hasten(&group("acme")).unwrap(), None);
+    accept(&store, "run_1", "bat_1");
+    let waits = Batch { not_before: Some(time(60)), ..in_phase("bat_1", "run_1", Phase::Pending) };
+    store.record_batch(&waits).unwrap();
+    assert_eq!(store.hasten(&group("acme")).unwrap().unwrap().not_before, None);
+    let sent = Batch { phase: Phase::Submitting, ..waits };
+    store.record_batch(&sent).unwrap();
+    assert_eq!(store.hasten(&group("acme")).unwrap(), Some(sent));
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionResult, Transactional};
@@ -65,9 +65,11 @@ pub(super) enum Shelf {
     Changes,
     /// shelf, key and number: the later pieces of long values
     Pieces,
+    /// group: whom rosters without results may have put on it
+    Abroad,
 }
 
-const SHELVES: [(Shelf, &str); 15] = [
+const SHELVES: [(Shelf, &str); 16] = [
     (Shelf::Meta, "meta"),
     (Shelf::Groups, "groups"),
     (Shelf::Sources, "sources"),
@@ -83,6 +85,7 @@ const SHELVES: [(Shelf, &str); 15] = [
     (Shelf::Waiting, "waiting"),
     (Shelf::Changes, "changes"),
     (Shelf::Pieces, "pieces"),
+    (Shelf::Abroad, "abroad"),
 ];
 
 /// The open database.
@@ -95,6 +98,8 @@ pub(super) struct Trees {
     applying: RwLock<()>,
     /// Commits until the disk is said to be gone, for tests that stop after each of them.
     commits_left: AtomicU64,
+    /// Whether a commit was refused for that.
+    has_refused: AtomicBool,
 }
 
 impl fmt::Debug for Trees {
@@ -132,6 +137,7 @@ impl Trees {
                 writer: Mutex::new(()),
                 applying: RwLock::new(()),
                 commits_left: AtomicU64::new(u64::MAX),
+                has_refused: AtomicBool::new(false),
             })
         })
     }
@@ -222,6 +228,11 @@ impl Trees {
         self.commits_left.store(commits, Ordering::Relaxed);
     }
 
+    /// How many commits are let through yet, and whether one was refused.
+    pub(super) fn stopped(&self) -> (u64, bool) {
+        (self.commits_left.load(Ordering::Relaxed), self.has_refused.load(Ordering::Relaxed))
+    }
+
     /// Bytes of the database on disk.
     pub(super) fn size(&self) -> Result<u64, StoreError> {
         guarded(|| Ok(self.db.size_on_disk()?))
@@ -232,6 +243,7 @@ impl Writing<'_> {
     /// Applies a draft and returns when it is on disk.
     pub(super) fn commit(&self, draft: &Draft) -> Result<(), StoreError> {
         if self.trees.commits_left.load(Ordering::Relaxed) == 0 {
+            self.trees.has_refused.store(true, Ordering::Relaxed);
             return Err(StoreError::Io { detail: "a test stopped the store".to_owned() });
         }
         self.trees.commits_left.fetch_sub(1, Ordering::Relaxed);

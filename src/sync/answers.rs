@@ -260,6 +260,8 @@ impl Desk {
         actor: String,
         progress: mpsc::Sender<Progress>,
     ) -> Result<Answer, Refusal> {
+        // From the look at what is held to its new plan: a newer export in between would be followed by an older one.
+        let turn = self.turn.lock().await;
         let (record, held) = self.held(run).await?;
         let source = self.source(&record.run.source)?.clone();
         let age = (self.clock.now() - record.run.received_at).to_std().unwrap_or_default();
@@ -276,7 +278,10 @@ impl Desk {
         let modified = modified.map_err(|error| gone(&path, &error))?;
         let job = self.adopt(&source.name, &path, &name, modified).await?;
         let job = Job { trigger: Trigger::Approve, actor: Some(actor), approval: Some((held, reason)), ..job };
-        self.pass_and_wait(job, progress).await
+        let news = self.deliverer.news();
+        let run = self.pass_in_turn(job, &turn).await?;
+        drop(turn);
+        self.wait(run, news, progress).await
     }
 
     /// Drops a run that is held whole. What a partly held run keeps stays kept until the next export anyway.
@@ -289,15 +294,23 @@ impl Desk {
             )));
         }
         let updated = id.clone();
-        self.store
+        let discarded = self
+            .store
             .call(move |store| {
-                store.update_run(&updated, |record| {
-                    record.run.state = RunState::Discarded;
-                    record.run.reason = Some(reason);
-                    record.run.actor = Some(actor);
+                store.change_run(&updated, |record| {
+                    let is_held = record.run.state == RunState::Held;
+                    if is_held {
+                        record.run.state = RunState::Discarded;
+                        record.run.reason = Some(reason);
+                        record.run.actor = Some(actor);
+                    }
+                    Ok(is_held)
                 })
             })
             .await?;
+        if discarded.is_none() {
+            return Err(Refusal::usage(format!("run {id} holds nothing any more")));
+        }
         self.rewrite_receipt(&id).await;
         self.run_detail(&id).await.map(|detail| Answer::Run(Box::new(detail)))
     }

@@ -1,6 +1,6 @@
 //! What is known before a plan: the confirmed rosters, what is under way, and which groups the API has.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tracing::info;
 
@@ -24,9 +24,9 @@ pub(super) struct Known {
 /// The work of one group.
 struct UnderWay {
     group: GroupRef,
-    /// The payload that the API may be carrying out already.
+    /// Whom the API may cover already, although nothing was confirmed.
     in_flight: Option<Vec<Entry>>,
-    /// The payload that is sent last, where that is another one.
+    /// The payload that is sent last.
     queued: Option<Vec<Entry>>,
 }
 
@@ -35,14 +35,20 @@ impl Known {
     /// nobody whom it added is overlooked.
     pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
         let mut under_way = Vec::new();
-        for group in store.groups_with_work()? {
-            let Some(open) = store.work(&group)? else { continue };
+        let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
+        for group in busy {
+            let open = store.work(&group)?;
             let next = store.next_work(&group)?.map(|next| next.payload);
-            let may_have_arrived = open.batch.phase != Phase::Pending || open.batch.attempts != 0;
-            under_way.push(match (may_have_arrived, next) {
-                (true, next) => UnderWay { group, in_flight: Some(open.payload), queued: next },
-                (false, next) => UnderWay { group, in_flight: None, queued: next.or(Some(open.payload)) },
-            });
+            // What was sent earlier and ended without results may be in force as well.
+            let mut abroad = store.abroad(&group)?;
+            if let Some(open) = &open
+                && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
+            {
+                abroad = crate::roster::merged(open.payload.clone(), abroad);
+            }
+            let in_flight = (!abroad.is_empty()).then_some(abroad);
+            let queued = next.or(open.map(|open| open.payload));
+            under_way.push(UnderWay { group, in_flight, queued });
         }
         let mut rosters = Vec::new();
         store.each_roster(|roster| rosters.push(roster))?;
@@ -77,7 +83,7 @@ impl Known {
             if let Some(payload) = &in_flight {
                 baseline = baseline.with_in_flight(payload);
             }
-            if let Some(payload) = queued.or(in_flight) {
+            if let Some(payload) = queued {
                 baseline = baseline.with_queued(payload);
             }
             baselines.insert(group, baseline);

@@ -1,11 +1,13 @@
 //! Where an export ends up in the inbox, and its receipt beside it.
 
+use tracing::error;
+
 use crate::config::Source;
 use crate::intake::receipt::{self, Subject, problems_csv};
-use crate::intake::spool::{Place, Spool};
+use crate::intake::spool::{Beside, Claimed, Place, Spool};
 use crate::report::{Run, RunState};
 use crate::roster::ids::RunId;
-use crate::store::{RunFilter, RunRecord};
+use crate::store::{RunFilter, RunRecord, Store, StoreError};
 
 use super::{Desk, Job, SyncError, claimed_as};
 
@@ -13,6 +15,9 @@ use super::{Desk, Job, SyncError, claimed_as};
 pub(super) const CLAIMED: &str = ".rosterd";
 /// A crash can leave only the last few runs with their file among the claimed.
 const UNFILED_RUNS: usize = 200;
+/// So many of the runs that ended last have their receipts looked at after a start: more cannot have ended between a record and
+/// its receipt.
+const STALE_RECEIPTS: usize = 50;
 
 /// The folder for a run's export.
 pub(super) fn place(state: RunState) -> Place {
@@ -53,6 +58,7 @@ impl Desk {
         match record {
             None => Ok(None),
             Some(record) => {
+                self.supersede_held(&record.run).await?;
                 let place = place(record.run.state);
                 self.file_away(job, record, place).await.map(Some)
             }
@@ -88,7 +94,54 @@ impl Desk {
         Ok(run)
     }
 
+    /// Brings the inboxes in step with the records: what a crash, or an end in the middle, left between a file's move and its
+    /// record, and between a run's end and its receipt. To be called before anything is passed over.
+    pub async fn tidy(&self) {
+        let _turn = self.turn.lock().await;
+        let runs = self.store.call(|store| store.runs(&RunFilter::default(), usize::MAX)).await;
+        let mut runs = match runs {
+            Ok(runs) => runs,
+            Err(error) => {
+                error!(%error, "what was left unfinished cannot be looked for");
+                return;
+            }
+        };
+        for run in runs.iter().take(UNFILED_RUNS) {
+            if let Err(error) = self.find_filed(&run.run).await {
+                error!(run = %run.run, %error, "the export of a run cannot be looked for");
+            }
+        }
+        // In the order of their ends: a run can take a day, and be overtaken by many.
+        runs.sort_by_key(|run| std::cmp::Reverse(run.finished_at.unwrap_or(run.received_at)));
+        for run in runs.iter().take(STALE_RECEIPTS) {
+            self.rewrite_receipt(&run.run).await;
+        }
+    }
+
+    /// Records where an export lies that was moved to its place when the process stopped.
+    async fn find_filed(&self, run: &RunId) -> Result<(), SyncError> {
+        let id = run.clone();
+        let Some(record) = self.store.call(move |store| store.run(&id)).await? else { return Ok(()) };
+        let Some(claimed) = record.filed_as.as_deref().and_then(|path| path.strip_prefix(CLAIMED)) else {
+            return Ok(());
+        };
+        let inbox = self.source(&record.run.source)?.inbox.clone();
+        let path = inbox.join(CLAIMED).join(claimed.trim_start_matches('/'));
+        if path.exists() {
+            // It is handed over again, and filed away then.
+            return Ok(());
+        }
+        let (received, place) = (record.run.received_at, place(record.run.state));
+        let (name, sha256) = record.run.file.map(|file| (file.name, file.sha256)).unwrap_or_default();
+        let file = Claimed { path, name, size: 0, modified: received, claimed_at: received };
+        let filed = blocking(move || Spool::at(&inbox).file_away(&file, place, &sha256, received)).await?;
+        let id = run.clone();
+        self.store.call(move |store| store.update_run(&id, |record| record.filed_as = Some(filed))).await?;
+        Ok(())
+    }
+
     pub(super) async fn write_receipt(&self, run: &RunId) -> Result<(), SyncError> {
+        let _receipts = self.receipts.lock().await;
         let id = run.clone();
         let found = self
             .store
@@ -104,15 +157,56 @@ impl Desk {
         blocking(move || {
             let spool = Spool::at(&inbox);
             let problems = record.plan.as_ref().map(|plan| plan.problems.as_slice()).unwrap_or_default();
+            let name = record.run.file.as_ref().map(|file| file.name.as_str()).unwrap_or_default();
+            let text = receipt::render_for(Subject { name, zone }, &record.run, record.plan.as_ref(), &batches);
+            let written = spool.inbox().join(format!("{filed}{}", Beside::Receipt.suffix()));
+            if std::fs::read(written).is_ok_and(|written| written == text.as_bytes()) {
+                return Ok(());
+            }
+            // The table first: whoever sees the receipt finds what it speaks of.
             if !problems.is_empty() {
                 spool.problems_csv(&filed, &problems_csv(problems))?;
             }
-            let name = record.run.file.as_ref().map(|file| file.name.as_str()).unwrap_or_default();
-            let text = receipt::render_for(Subject { name, zone }, &record.run, record.plan.as_ref(), &batches);
             spool.receipt(&filed, &text)
         })
         .await
     }
+}
+
+/// Marks what `by` takes the place of. Only what came before it: when a crash or an error put this off, newer files may be held
+/// by now.
+pub(super) fn supersede_held(store: &Store, by: &Run) -> Result<Vec<RunId>, StoreError> {
+    let is_accepted = match by.state {
+        RunState::Held => false,
+        RunState::Delivering
+        | RunState::Completed
+        | RunState::Partial
+        | RunState::Failed
+        | RunState::Unchanged
+        | RunState::Superseded => true,
+        RunState::Received | RunState::Planned | RunState::Rejected | RunState::Duplicate | RunState::Discarded => {
+            return Ok(Vec::new());
+        }
+    };
+    let sha256 = |run: &Run| run.file.as_ref().map(|file| file.sha256.clone());
+    let filter = RunFilter { source: Some(by.source.clone()), state: Some(RunState::Held), ..RunFilter::default() };
+    let mut superseded = Vec::new();
+    for held in store.runs(&filter, usize::MAX)? {
+        if by.run <= held.run || !(is_accepted || sha256(&held) == sha256(by)) {
+            continue;
+        }
+        let what = if is_accepted { "a newer accepted export of the source" } else { "which holds the same content" };
+        let changed = store.change_run(&held.run, |record| {
+            let is_held = record.run.state == RunState::Held;
+            if is_held {
+                record.run.state = RunState::Superseded;
+                record.run.reason = Some(format!("superseded by run {}, {what}", by.run));
+            }
+            Ok(is_held)
+        })?;
+        superseded.extend(changed.map(|record| record.run.run));
+    }
+    Ok(superseded)
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

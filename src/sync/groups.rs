@@ -111,16 +111,8 @@ impl Desk {
         let run = run.ok_or_else(|| {
             Refusal::usage(format!("{group} has nothing queued and nothing confirmed: drop its export again"))
         })?;
-        match run {
-            Released::Queued(run) => {
-                self.deliverer.nudge();
-                self.wait(*run, news, progress).await
-            }
-            Released::Anew(run) => {
-                self.deliverer.enlist(&run.run, 1);
-                self.wait(*run, news, progress).await
-            }
-        }
+        self.deliverer.nudge();
+        self.wait(run, news, progress).await
     }
 
     /// The group that a person means, by reference or id: our record of it, and the API's.
@@ -143,29 +135,16 @@ impl Desk {
     }
 }
 
-/// What a retry set going.
-enum Released {
-    /// A batch that was waiting.
-    Queued(Box<Run>),
-    /// A batch of its own with the confirmed roster.
-    Anew(Box<Run>),
-}
-
+/// Releases a group, and sets going what waits, or else a batch with the confirmed roster. Answers the run of either.
 fn release(
     store: &Store,
-    mut record: GroupRecord,
+    record: GroupRecord,
     actor: String,
     now: chrono::DateTime<chrono::Utc>,
-) -> Result<Option<Released>, StoreError> {
-    record.paused = None;
-    store.put_group(&record)?;
-    if let Some(open) = store.work(&record.group)? {
-        let mut batch = open.batch;
-        if batch.phase == Phase::Pending {
-            batch.not_before = None;
-            store.record_batch(&batch)?;
-        }
-        return Ok(store.run(&batch.run)?.map(|record| Released::Queued(Box::new(record.run))));
+) -> Result<Option<Run>, StoreError> {
+    store.update_group(&record.group, |record| record.paused = None)?;
+    if let Some(batch) = store.hasten(&record.group)? {
+        return Ok(store.run(&batch.run)?.map(|record| record.run));
     }
     let Some(roster) = store.roster(&record.group)? else { return Ok(None) };
     let payload = roster.members().to_vec();
@@ -207,7 +186,7 @@ fn release(
     let state = source_state(store, &source)?;
     let record = RunRecord { run: run.clone(), plan: None, filed_as: None };
     store.accept(&record, vec![Work { batch, payload }], &state)?;
-    Ok(Some(Released::Anew(Box::new(run))))
+    Ok(Some(run))
 }
 
 fn source_state(store: &Store, source: &SourceName) -> Result<crate::store::SourceState, StoreError> {

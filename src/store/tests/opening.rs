@@ -10,7 +10,9 @@ fn closed() -> tempfile::TempDir {
     let (dir, store) = open();
     accept(&store, "run_1", "bat_1");
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    store.settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: changes() }).unwrap();
+    store
+        .settle(&Settlement { batch, roster: Some(roster("acme", &["E1"])), changes: changes(), pause: None })
+        .unwrap();
     dir
 }
 

@@ -1,0 +1,447 @@
+//! Stops a daemon dead after each of its writes, starts it again, and holds the end to what it must be.
+//!
+//! Everything runs in one process on simulated time. The store lets `n` commits through and refuses what follows; the daemon's
+//! tasks are then dropped where they stand. `Stop::Late` finds the world as it is when the next write would have happened:
+//! requests have left, files have moved. `Stop::Early` finds it as it was right after the last write: from then on the network is
+//! dead, files that moved since lie where they were, and the last receipt was not written. `Stop::Twice` stops the second life as
+//! well.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a test says what is wrong by stopping, and how many stops it made"
+)]
+
+#[path = "support/life.rs"]
+mod life;
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use chrono::{TimeZone, Utc};
+use life::{Person, Truth};
+use rosterd::api::{Accepted, Answer, Group, MemberSync, Plan, Progress};
+use rosterd::clock::Clock;
+use rosterd::config::{self, Config, Environment};
+use rosterd::control::Question;
+use rosterd::control::client::Client;
+use rosterd::daemon::{self, Outside};
+use rosterd::report::{RunState, Trigger};
+use rosterd::roster::Entry;
+use rosterd::roster::ids::{GroupId, GroupRef, RequestId};
+use rosterd::sandbox::memory::InMemory;
+use rosterd::sandbox::script::{Fault, On, Rule, Script};
+use rosterd::sandbox::{Sandbox, Settings};
+use rosterd::store::Store;
+use secrecy::SecretString;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at how far a life is, simulated.
+const TICK: Duration = Duration::from_millis(100);
+/// A life that is not over after so many looks (two days) never will be.
+const MOST_TICKS: u32 = 2_000_000;
+/// So many quiet looks in a row are quiet.
+const QUIET: u32 = 10;
+/// No life needs as many writes.
+const MOST_WRITES: u64 = 400;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Late,
+    Early,
+    Twice,
+}
+
+/// When the next act of the world outside comes.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    AtOnce,
+    /// So many rosters were accepted so far.
+    Requests(usize),
+    /// So many calls were refused for their key.
+    Refusals(usize),
+    /// Nothing is left to do.
+    Quiet,
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Drop(&'static str, String),
+    /// A person approves what is held, as often as it takes.
+    Approve,
+    RefuseKey,
+    MendKey,
+}
+
+struct Life {
+    script: Script,
+    faults: Vec<Rule>,
+    acts: Vec<(When, Act)>,
+    truth: Truth,
+    /// Exports that lie filed at the end, at least and at most. An approved one lies there twice, once as held; and once more
+    /// for each approval that was cut before it was recorded.
+    exports: RangeInclusive<usize>,
+}
+
+/// The API behind a plug that `Stop::Early` pulls.
+#[derive(Debug)]
+struct Plugged {
+    api: InMemory,
+    store: Arc<OnceLock<Mutex<Option<Store>>>>,
+    is_pulled: bool,
+}
+
+impl Plugged {
+    fn through<'a, T: 'a>(&'a self, call: Answer<'a, T>) -> Answer<'a, T> {
+        Box::pin(async move {
+            let is_dead = self.is_pulled && with(&self.store, |store| store.stopped().0 == 0).unwrap_or(false);
+            if is_dead { std::future::pending().await } else { call.await }
+        })
+    }
+}
+
+fn with<T>(store: &OnceLock<Mutex<Option<Store>>>, look: impl FnOnce(&Store) -> T) -> Option<T> {
+    store.get().and_then(|store| store.lock().unwrap().as_ref().map(look))
+}
+
+impl MemberSync for Plugged {
+    fn submit<'a>(&'a self, group: &'a GroupId, members: Arc<Vec<Entry>>) -> Answer<'a, Accepted> {
+        self.through(self.api.submit(group, members))
+    }
+    fn results<'a>(&'a self, group: &'a GroupId, request: &'a RequestId) -> Answer<'a, Progress> {
+        self.through(self.api.results(group, request))
+    }
+    fn groups(&self) -> Answer<'_, Vec<Group>> {
+        self.through(self.api.groups())
+    }
+    fn group<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Group> {
+        self.through(self.api.group(group))
+    }
+    fn create_group<'a>(&'a self, reference: &'a GroupRef, name: &'a str) -> Answer<'a, Group> {
+        self.through(self.api.create_group(reference, name))
+    }
+    fn update_group<'a>(
+        &'a self,
+        group: &'a GroupId,
+        name: Option<&'a str>,
+        reference: Option<&'a GroupRef>,
+    ) -> Answer<'a, Group> {
+        self.through(self.api.update_group(group, name, reference))
+    }
+    fn plans(&self) -> Answer<'_, Vec<Plan>> {
+        self.through(self.api.plans())
+    }
+}
+
+/// What outlives a daemon.
+struct World<'a> {
+    inbox: &'a Path,
+    config: Arc<Config>,
+    sandbox: Sandbox,
+    clock: Clock,
+    acts: std::collections::VecDeque<(When, Act)>,
+    ticks: u32,
+}
+
+impl World<'_> {
+    /// One daemon, from its start to its end: `true` when everything was done, `false` when it was stopped after `writes`.
+    async fn daemon(&mut self, writes: u64, stop: Stop) -> bool {
+        let slot = Arc::new(OnceLock::new());
+        let api = Plugged {
+            api: self.sandbox.in_memory(),
+            store: Arc::clone(&slot),
+            is_pulled: stop == Stop::Early && writes != u64::MAX,
+        };
+        let outside = Outside { api: Arc::new(api), clock: self.clock.clone() };
+        let opened = Arc::clone(&slot);
+        let ready = move |store: &Store| {
+            store.stop_after(writes);
+            opened.set(Mutex::new(Some(store.clone()))).unwrap();
+        };
+        let mut tasks = JoinSet::new();
+        let config = Arc::clone(&self.config);
+        tasks.spawn(async move { daemon::run(config, outside, ready, CancellationToken::new()).await });
+        let mut asked: JoinSet<()> = JoinSet::new();
+        let mut quiet = 0;
+        let is_done = loop {
+            tokio::time::sleep(TICK).await;
+            self.ticks += 1;
+            assert!(self.ticks < MOST_TICKS, "the life never ends: {:?}", with(&slot, life::runs));
+            if let Some(ended) = tasks.try_join_next() {
+                panic!("the daemon ended: {ended:?}");
+            }
+            while asked.try_join_next().is_some() {}
+            let Some((left, has_refused)) = with(&slot, Store::stopped) else { continue };
+            if has_refused || (stop == Stop::Early && left == 0) {
+                break false;
+            }
+            let is_quiet = asked.is_empty() && with(&slot, |store| life::is_quiet(store, self.inbox)).unwrap();
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            if self.is_next_due(QUIET <= quiet) {
+                quiet = 0;
+                let store = slot.get().unwrap().lock().unwrap().clone().unwrap();
+                self.act(&store, &mut asked);
+            } else if self.acts.is_empty() && QUIET <= quiet {
+                break true;
+            }
+        };
+        drop(asked);
+        tasks.shutdown().await;
+        slot.get().unwrap().lock().unwrap().take();
+        self.sandbox.client_died();
+        is_done
+    }
+
+    fn is_next_due(&self, is_quiet: bool) -> bool {
+        match self.acts.front() {
+            None => false,
+            Some((When::AtOnce, _)) => true,
+            Some((When::Requests(count), _)) => *count <= self.sandbox.requests().len(),
+            Some((When::Refusals(count), _)) => {
+                *count <= self.sandbox.calls().iter().filter(|call| call.status == Some(401)).count()
+            }
+            Some((When::Quiet, _)) => is_quiet,
+        }
+    }
+
+    fn act(&mut self, store: &Store, asked: &mut JoinSet<()>) {
+        match self.acts.front().unwrap().1.clone() {
+            Act::Drop(name, text) => life::drop_file(self.inbox, name, &text),
+            Act::RefuseKey => self.sandbox.accept_only(vec![SecretString::from("vit_apk_another")]),
+            Act::MendKey => self.sandbox.accept_only(vec![SecretString::from(life::KEY)]),
+            Act::Approve => {
+                let runs = life::runs(store);
+                let held = runs.iter().rev().find(|run| run.state == RunState::Held);
+                let is_approved = runs.iter().any(|run| run.trigger == Trigger::Approve);
+                assert!(held.is_some() || is_approved, "nothing is held: {runs:?}");
+                if let Some(held) = held {
+                    let question = Question::Approve { run: held.run.to_string(), reason: "seen".to_owned() };
+                    let socket = self.config.control_socket.clone();
+                    asked.spawn(async move {
+                        if let Ok(client) = Client::connect(&socket).await {
+                            // A refusal, or a daemon that dies over it, is answered by asking again.
+                            drop(client.ask(&question, None, |_| {}).await);
+                        }
+                    });
+                    return;
+                }
+            }
+        }
+        self.acts.pop_front();
+    }
+
+    /// Waits until nobody holds the store any more.
+    async fn store(&self) -> Store {
+        loop {
+            match Store::open(&self.config.state_dir, &self.config.api.base_url) {
+                Ok(store) => return store,
+                Err(error) if error.is_in_use() => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Takes back what happened in the inbox after the last write.
+    fn rewind(&self, store: &Store) {
+        let filed = life::filed(self.inbox);
+        let records: Vec<_> = life::runs(store).iter().map(|run| store.run(&run.run).unwrap().unwrap()).collect();
+        let known: Vec<&str> = records.iter().filter_map(|record| record.filed_as.as_deref()).collect();
+        for record in &records {
+            let Some(claimed) = record.filed_as.as_ref().filter(|path| path.starts_with(".rosterd/")) else { continue };
+            let sha8 = &record.run.file.as_ref().unwrap().sha256;
+            let sha8 = sha8.get(..8).unwrap_or("00000000");
+            let moved = filed.iter().find(|path| !known.contains(&path.as_str()) && path.contains(sha8));
+            if let (false, Some(moved)) = (self.inbox.join(claimed).exists(), moved) {
+                std::fs::rename(self.inbox.join(moved), self.inbox.join(claimed)).unwrap();
+            }
+        }
+        if let Some(last) = records.iter().rfind(|record| record.run.finished_at.is_some()) {
+            let receipt = format!("{}.receipt.txt", last.filed_as.as_deref().unwrap_or_default());
+            if self.inbox.join(&receipt).exists() {
+                std::fs::write(self.inbox.join(receipt), "not over yet\n").unwrap();
+            }
+        }
+    }
+}
+
+/// The checked config.
+fn config(text: &str) -> Arc<Config> {
+    let environment: Environment = [("VITABLE_CONNECT_API_KEY", life::KEY)].into_iter().collect();
+    Arc::new(config::parse(text, "test.toml", &environment).unwrap())
+}
+
+/// Lives one life with a stop after `writes`. Answers whether it was needed, and what is wrong at the end.
+fn live(life: &Life, writes: u64, stop: Stop) -> (bool, Vec<String>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&life::config_text(dir.path(), "http://127.0.0.1:9", "2s"));
+    let inbox = dir.path().join("inbox");
+    runtime.block_on(async {
+        let clock = Clock::simulated(Utc.with_ymd_and_hms(2026, 3, 2, 11, 0, 0).unwrap());
+        let sandbox = Sandbox::new(Settings { script: life.script.clone(), clock: clock.clone() });
+        for fault in &life.faults {
+            sandbox.misbehave(fault.clone()).unwrap();
+        }
+        let acts = life.acts.iter().cloned().collect();
+        let mut world = World { inbox: &inbox, config, sandbox, clock, acts, ticks: 0 };
+        let mut was_needed = false;
+        if !world.daemon(writes, stop).await {
+            was_needed = true;
+            let store = world.store().await;
+            if stop == Stop::Early {
+                world.rewind(&store);
+            }
+            drop(store);
+            let second = if stop == Stop::Twice { 1 + writes % 3 } else { u64::MAX };
+            if !world.daemon(second, stop).await {
+                drop(world.store().await);
+                assert!(world.daemon(u64::MAX, stop).await);
+            }
+        }
+        let store = world.store().await;
+        (was_needed, life::violations(&store, &inbox, &world.sandbox, &life.truth, life.exports.clone()))
+    })
+}
+
+/// Stops the life after every write; a second time as well after every fourth.
+fn stop_everywhere(name: &str, life: &Life) {
+    let mut wrong = Vec::new();
+    let mut points = 0;
+    for stop in [Stop::Late, Stop::Early, Stop::Twice] {
+        for writes in (0..MOST_WRITES).step_by(if stop == Stop::Twice { 4 } else { 1 }) {
+            let (was_needed, violations) = live(life, writes, stop);
+            points += u32::from(was_needed);
+            wrong.extend(violations.into_iter().map(|what| format!("{stop:?} after {writes}: {what}")));
+            if !was_needed {
+                break;
+            }
+            assert!(writes + 4 < MOST_WRITES, "the life writes without end");
+        }
+    }
+    println!("{name}: {points} stops");
+    assert!(wrong.is_empty(), "{name}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn quick() -> Script {
+    let millis = Duration::from_millis;
+    Script { latency: millis(5), delay: millis(200), ..Script::default() }
+}
+
+fn with_last_name(people: &[Person], id: &str, name: &str) -> Vec<Person> {
+    let mut people = people.to_vec();
+    let person = people.iter_mut().find(|person| person.id == id);
+    name.clone_into(&mut person.unwrap().last_name);
+    people
+}
+
+#[test]
+fn a_first_sync_survives_a_stop_after_every_write() {
+    let people = life::people(3, 4);
+    let acts = vec![(When::AtOnce, Act::Drop("day1.csv", life::csv(&people)))];
+    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&people), exports: 1..=1 };
+    stop_everywhere("first sync", &life);
+}
+
+#[test]
+fn adds_changes_terminations_and_absences_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 6);
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    day2.iter_mut().find(|person| person.id == "E2001").unwrap().is_terminated = true;
+    day2.retain(|person| person.id != "E1002");
+    day2.push(life::person(2, 7));
+    let day3 = with_last_name(&day2, "E1003", "Cook");
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day3), exports: 3..=3 };
+    stop_everywhere("changed days", &life);
+}
+
+#[test]
+fn newer_files_while_older_ones_are_under_way_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    day2.iter_mut().find(|person| person.id == "E2003").unwrap().is_terminated = true;
+    let mut day3 = with_last_name(&with_last_name(&day2, "E1001", "Cook"), "E2002", "Dyer");
+    // Who was terminated the day before is left out: that is no first absence.
+    day3.retain(|person| person.id != "E2003");
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Requests(1), Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Requests(2), Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let script = Script { delay: Duration::from_secs(3), ..quick() };
+    let life = Life { script, faults: vec![], acts, truth: life::truth(&day3), exports: 3..=3 };
+    stop_everywhere("newer files", &life);
+}
+
+#[test]
+fn a_rejected_file_survives_a_stop_after_every_write() {
+    let people = life::people(1, 3);
+    let acts = vec![
+        (When::AtOnce, Act::Drop("broken.csv", "Employee ID,First\nE1,Sam\n".to_owned())),
+        (When::Quiet, Act::Drop("day1.csv", life::csv(&people))),
+    ];
+    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&people), exports: 2..=2 };
+    stop_everywhere("rejected", &life);
+}
+
+#[test]
+fn a_held_file_and_its_approval_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 6);
+    // Everybody has another name: held as a whole until somebody has looked.
+    let mut day2 = day1.clone();
+    for person in &mut day2 {
+        "Baker".clone_into(&mut person.last_name);
+    }
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Quiet, Act::Approve),
+    ];
+    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 3..=5 };
+    stop_everywhere("held", &life);
+}
+
+#[test]
+fn lost_answers_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let day2 = with_last_name(&day1, "E1001", "Baker");
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Requests(1), Act::Drop("day2.csv", life::csv(&day2))),
+    ];
+    let faults = vec![
+        Rule::new(On::Create, Fault::AcceptThenReset),
+        Rule::new(On::Submit, Fault::AcceptThenReset),
+        Rule::new(On::Submit, Fault::AcceptThen502).nth(3),
+        Rule::new(On::Submit, Fault::Forget).nth(4),
+    ];
+    let life = Life { script: quick(), faults, acts, truth: life::truth(&day2), exports: 2..=2 };
+    stop_everywhere("lost answers", &life);
+}
+
+#[test]
+fn a_refused_key_that_is_mended_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 3);
+    let day2 = with_last_name(&with_last_name(&day1, "E1001", "Baker"), "E2001", "Cook");
+    let acts = vec![
+        (When::AtOnce, Act::RefuseKey),
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Refusals(1), Act::MendKey),
+        (When::Requests(1), Act::RefuseKey),
+        (When::Refusals(3), Act::MendKey),
+        (When::Quiet, Act::RefuseKey),
+        (When::AtOnce, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Refusals(5), Act::MendKey),
+    ];
+    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 2..=2 };
+    stop_everywhere("refused key", &life);
+}
