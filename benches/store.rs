@@ -90,7 +90,7 @@ fn work(ids: &Ids, run: &RunId, group: usize, members: usize, now: DateTime<Utc>
         request_id: None,
         phase: Phase::Pending,
         members: members as u64,
-        planned_removals: 0,
+        planned_removals: Some(0),
         attempts: 0,
         submitted_at: None,
         accepted_at: None,

@@ -258,7 +258,7 @@ async fn serve_desk(
             Woken::Stop => return Ok(()),
             Woken::Closed => is_closed = true,
             Woken::Arrived(source, Arrival::File(file, trigger)) => {
-                let job = Job { source, file, trigger, as_of: None, actor: None, approval: None };
+                let job = Job { source, file, trigger, as_of: None, actor: None, approval: None, again: false };
                 put_off.extend(pass(&desk, job).await?);
             }
             Woken::Arrived(source, Arrival::Scheduled(appointment, nominal)) => {

@@ -33,6 +33,8 @@ pub struct Input<'a> {
     pub baselines: &'a BTreeMap<GroupRef, Baseline>,
     /// How long which people have been missing from this source.
     pub absences: &'a BTreeMap<ReferenceId, Absence>,
+    /// Whether the export's content is that of the last accepted one: who is missing from it was counted then.
+    pub is_repeat: bool,
     /// What the export before this one was like; none before the first.
     pub previous: Option<Previous>,
     /// When the export was last modified, where that is known.
@@ -384,9 +386,10 @@ impl GroupPlan<'_> {
         self.baseline.map_or(0, Baseline::size)
     }
 
-    /// People who are covered, or may be, and whom the plan leaves out.
-    pub fn removals(&self) -> usize {
-        self.decisions.iter().filter(|decision| decision.before.is_some() && decision.after.is_none()).count()
+    /// People who are covered, or may be, and whom the plan leaves out; none where nobody knows who is covered.
+    pub fn removals(&self) -> Option<usize> {
+        let leaves = |decision: &&Decision<'_>| decision.before.is_some() && decision.after.is_none();
+        self.is_known().then(|| self.decisions.iter().filter(leaves).count())
     }
 
     fn is_known(&self) -> bool {

@@ -148,8 +148,9 @@ pub struct Batch {
     pub phase: Phase,
     /// Members in the payload.
     pub members: u64,
-    /// People whom the plan removes. More removals in the results are an incident.
-    pub planned_removals: u64,
+    /// People whom the plan removes. More removals in the results are an incident. None for the first roster of a group whose
+    /// members nobody knew: whoever approved it was told that it removes everybody else.
+    pub planned_removals: Option<u64>,
     /// Times that it was submitted.
     pub attempts: u32,
     /// When it was last submitted.
@@ -188,6 +189,13 @@ pub enum Phase {
     Lost,
     /// A newer roster of the group took its place before it was sent.
     Superseded,
+}
+
+impl Batch {
+    /// Whether the results remove people whom no plan removed.
+    pub fn has_unplanned_removals(&self) -> bool {
+        self.phase == Phase::Completed && self.planned_removals.is_some_and(|planned| planned < self.removed)
+    }
 }
 
 impl Phase {

@@ -86,6 +86,8 @@ pub struct Job {
     pub actor: Option<String>,
     /// What that person released, and why.
     pub approval: Option<(Approval, String)>,
+    /// Whether the content counts although it is that of the last accepted export: a person wants it delivered again.
+    pub again: bool,
 }
 
 /// Why a pass came to no end. The file stays claimed; nothing was recorded.
@@ -221,7 +223,7 @@ impl Desk {
         run.file = Some(FileFacts { name: job.file.name.clone(), sha256: survey.sha256.clone(), rows: 0 });
         let state = self.source_state(&job.source).await?;
         let is_last = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == survey.sha256);
-        if is_last && job.approval.is_none() {
+        if is_last && job.approval.is_none() && !job.again {
             let before = state.last_accepted.map(|last| last.run.to_string()).unwrap_or_default();
             run.reason = Some(format!("the same content was accepted as run {before}, and nothing newer since"));
             return self.conclude(&job, run, RunState::Duplicate, None).await;
@@ -387,6 +389,7 @@ impl Desk {
                 reading: &examined.reading,
                 baselines: &baselines,
                 absences: &state.absences,
+                is_repeat: state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256),
                 previous,
                 modified,
                 policy: plan::Policy {
@@ -517,7 +520,7 @@ fn new_batch(
     input: &plan::Input<'_>,
     group: &GroupRef,
     payload: &[crate::roster::Entry],
-    removals: usize,
+    removals: Option<usize>,
 ) -> Batch {
     Batch {
         batch: store.ids().batch(input.now),
@@ -527,7 +530,7 @@ fn new_batch(
         request_id: None,
         phase: Phase::Pending,
         members: payload.len() as u64,
-        planned_removals: removals as u64,
+        planned_removals: removals.map(|removals| removals as u64),
         attempts: 0,
         submitted_at: None,
         accepted_at: None,

@@ -90,8 +90,9 @@ impl Deliverer {
                     self.wait_until(then, stop).await
                 }
                 Err(CarryError::OutOfOrder(error)) => {
-                    error!(%error, "the batch is left as it is until a restart");
-                    false
+                    error!(%error, "the batch is looked at again later");
+                    let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
+                    self.wait_until(then, stop).await
                 }
             };
             if !go_on {
@@ -379,7 +380,7 @@ impl Deliverer {
         if let Some(id) = record.id {
             return Ok(Ok(id));
         }
-        match self.find_or_make(&record).await {
+        match self.find_or_make(&record).await? {
             Ok(found) => {
                 let (id, group) = (found.id.clone(), record.group);
                 let learned = move |record: &mut GroupRecord| {
@@ -389,24 +390,51 @@ impl Deliverer {
                 self.store.call(move |store| store.update_group(&group, learned)).await?;
                 Ok(Ok(id))
             }
-            Err(error) => Ok(Err(NoGroup::Api(error))),
+            Err(no_group) => Ok(Err(no_group)),
         }
     }
 
-    /// The intent to make the group is on record, so a group that is there by now is ours: the answer to an earlier attempt was
-    /// lost.
-    async fn find_or_make(&self, record: &GroupRecord) -> Result<Group, ApiError> {
-        if let Some(found) = self.find_group(&record.group).await? {
-            return Ok(found);
+    /// Looks for the group, and makes it. The intent is on disk before the request leaves: a group that is there although the answer
+    /// was lost is ours then. One that is there without it is somebody else's, and nobody knows who is in it.
+    async fn find_or_make(&self, record: &GroupRecord) -> Result<Result<Group, NoGroup>, StoreError> {
+        let group = record.group.clone();
+        match self.find_group(&group).await {
+            Ok(Some(found)) if record.made_by_us => return Ok(Ok(found)),
+            Ok(Some(found)) => return self.leave_to_a_person(&group, found).await.map(Err),
+            Ok(None) => {}
+            Err(error) => return Ok(Err(NoGroup::Api(error))),
         }
-        info!(group = %record.group, "making the group");
-        match self.api.create_group(&record.group, &record.name).await {
-            Ok(made) => Ok(made),
-            Err(error) => match self.find_group(&record.group).await {
-                Ok(Some(found)) => Ok(found),
-                Ok(None) | Err(_) => Err(error),
-            },
+        let intended = group.clone();
+        self.store.call(move |store| store.update_group(&intended, |record| record.made_by_us = true)).await?;
+        info!(group = %group, "making the group");
+        let error = match self.api.create_group(&group, &record.name).await {
+            Ok(made) => return Ok(Ok(made)),
+            Err(error) => error,
+        };
+        match (self.find_group(&group).await, &error) {
+            // This attempt was refused, and no earlier one can have made it.
+            (Ok(Some(found)), ApiError::Refused { .. } | ApiError::Conflict) if !record.made_by_us => {
+                self.leave_to_a_person(&group, found).await.map(Err)
+            }
+            (Ok(Some(found)), _) => Ok(Ok(found)),
+            (Ok(None) | Err(_), _) => Ok(Err(NoGroup::Api(error))),
         }
+    }
+
+    /// Remembers that the group is not ours, so that the next plan holds it.
+    async fn leave_to_a_person(&self, group: &GroupRef, found: Group) -> Result<NoGroup, StoreError> {
+        let text = format!(
+            "somebody made the group {group} before rosterd could, and its members are not known: `rosterd retry {group}` plans it \
+             again and holds it for approval"
+        );
+        let group = group.clone();
+        let learned = move |record: &mut GroupRecord| {
+            record.id = Some(found.id);
+            record.name = found.name;
+            record.made_by_us = false;
+        };
+        self.store.call(move |store| store.update_group(&group, learned)).await?;
+        Ok(NoGroup::Decision(text))
     }
 
     async fn find_group(&self, group: &GroupRef) -> Result<Option<Group>, ApiError> {
@@ -425,6 +453,8 @@ fn failure(failure: &crate::api::MemberFailure) -> Failure {
 
 /// What is alarming about results: people removed whom no plan removed.
 fn incident(batch: &Batch) -> Option<String> {
-    (batch.planned_removals < batch.removed)
-        .then(|| format!("the API removed {} members where the plan removes {}", batch.removed, batch.planned_removals))
+    let planned = batch.planned_removals.unwrap_or_default();
+    batch
+        .has_unplanned_removals()
+        .then(|| format!("the API removed {} members where the plan removes {planned}", batch.removed))
 }

@@ -46,5 +46,5 @@ fn state(run: &Run, batches: &[Batch]) -> RunState {
 
 /// Whether a completed batch's results differ from its plan.
 pub fn is_incident(batch: &Batch) -> bool {
-    batch.phase == Phase::Completed && batch.planned_removals < batch.removed
+    batch.has_unplanned_removals()
 }

@@ -158,9 +158,10 @@ fn absent<'a>(input: &Input<'a>, group: &GroupRef, entry: &'a Entry) -> Decision
     }
 }
 
-/// Exports in a row that lack the person, this one included.
+/// Exports of different content in a row that lack the person, this one included.
 fn seen_missing(input: &Input<'_>, reference_id: &ReferenceId) -> u32 {
-    input.absences.get(reference_id).map_or(0, |absence| absence.exports).saturating_add(1)
+    let before = input.absences.get(reference_id).map_or(0, |absence| absence.exports);
+    before.saturating_add(u32::from(!input.is_repeat)).max(1)
 }
 
 /// A person whom the group does not cover, or nothing when the export does not want them covered.

@@ -154,7 +154,7 @@ impl Desk {
     }
 
     /// Copies a file among the claimed ones of a source, so that it goes the way of every export.
-    async fn adopt(
+    pub(super) async fn adopt(
         &self,
         source: &SourceName,
         path: &Path,
@@ -164,7 +164,9 @@ impl Desk {
         let inbox = self.source(source)?.inbox.clone();
         let (path, name, now) = (path.to_owned(), name.to_owned(), self.clock.now());
         let file = super::filing::blocking(move || Spool::open(&inbox)?.adopt(&path, &name, modified, now)).await?;
-        Ok(Job { source: source.clone(), file, trigger: Trigger::Manual, as_of: None, actor: None, approval: None })
+        let source = source.clone();
+        let trigger = Trigger::Manual;
+        Ok(Job { source, file, trigger, as_of: None, actor: None, approval: None, again: false })
     }
 
     /// Takes the bytes that follow a question into a file of our own, which goes when it is dropped.
@@ -353,7 +355,7 @@ impl Desk {
 }
 
 /// Where a run's file lies, and its name as dropped.
-fn file_of(record: &RunRecord, source: &crate::config::Source) -> Result<(PathBuf, String), Refusal> {
+pub(super) fn file_of(record: &RunRecord, source: &crate::config::Source) -> Result<(PathBuf, String), Refusal> {
     let filed = record.filed_as.as_ref();
     let filed = filed.ok_or_else(|| Refusal::usage(format!("run {} has no file", record.run.run)))?;
     let name = record.run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();

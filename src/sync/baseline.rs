@@ -64,7 +64,8 @@ impl Known {
     ) -> BTreeMap<GroupRef, Baseline> {
         let records: BTreeMap<&GroupRef, &GroupRecord> = records.iter().map(|record| (&record.group, record)).collect();
         let standing = |group: &GroupRef| match records.get(group) {
-            Some(record) if record.made_by_us => GroupStanding::Ours,
+            // Ours, or still to be made.
+            Some(record) if record.made_by_us || record.id.is_none() => GroupStanding::Ours,
             Some(_) => GroupStanding::Stranger,
             None if source.group.create => GroupStanding::Ours,
             None => GroupStanding::Lacking,
@@ -130,7 +131,7 @@ impl Desk {
                         let (id, name) = (Some(found.id.clone()), found.name.clone());
                         Some(GroupRecord { group, id, name, made_by_us: false, paused: None })
                     }
-                    None if create => Some(GroupRecord { group, id: None, name, made_by_us: true, paused: None }),
+                    None if create => Some(GroupRecord { group, id: None, name, made_by_us: false, paused: None }),
                     None => None,
                 }
             })

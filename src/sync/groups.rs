@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::api::Group;
+use crate::api::{ApiError, Group};
 use crate::control::{Answer, Progress, Refusal};
-use crate::report::{Counts, GroupStatus, Phase, Run, RunState, Trigger};
+use crate::report::{Counts, GroupStatus, GuardVerdict, Phase, Run, RunState, Trigger};
 use crate::roster::ids::{GroupId, GroupRef, SourceName};
 use crate::store::{GroupRecord, RunRecord, Store, StoreError, Work};
 
-use super::Desk;
+use super::answers::file_of;
+use super::{Desk, Job, Turn};
 
 impl Desk {
     /// All groups: those of the API, and those that only we know.
@@ -54,7 +55,19 @@ impl Desk {
         let intent = GroupRecord { group: group.clone(), id: None, name: name.clone(), made_by_us: true, paused: None };
         let record = intent.clone();
         self.store.call(move |store| store.put_group(&record)).await?;
-        let made = self.api.create_group(&group, &name).await?;
+        let made = match self.api.create_group(&group, &name).await {
+            Ok(made) => made,
+            Err(error) => {
+                // Refused for certain: should the group turn up, somebody else made it.
+                if matches!(error, ApiError::Refused { .. } | ApiError::Conflict) {
+                    let refused = group.clone();
+                    self.store
+                        .call(move |store| store.update_group(&refused, |record| record.made_by_us = false))
+                        .await?;
+                }
+                return Err(error.into());
+            }
+        };
         info!(group = %group, "group made");
         let record = GroupRecord { id: Some(made.id), name: made.name, ..intent };
         self.store.call(move |store| store.put_group(&record)).await?;
@@ -93,7 +106,8 @@ impl Desk {
         self.group(&shown).await
     }
 
-    /// Submits the group's desired roster again: what is queued, else what is confirmed.
+    /// Submits the group's desired roster again: what is queued; else what the last accepted export of its source leads to; else, when
+    /// that changes nothing, what is confirmed.
     pub(super) async fn retry(
         &self,
         group: &str,
@@ -103,16 +117,56 @@ impl Desk {
         let (record, _) = self.find(group).await?;
         let record = record.ok_or_else(|| Refusal::usage(format!("nothing was ever synced to {group}")))?;
         let news = self.deliverer.news();
-        let now = self.clock.now();
         // Not while a plan is made: it counts on the work that it was made against.
         let turn = self.turn.lock().await;
-        let run = self.store.call(move |store| release(store, record, actor, now)).await?;
+        let released = record.group.clone();
+        let queued = self.store.call(move |store| release(store, &released)).await?;
+        let run = match queued {
+            Some(run) => run,
+            None => self.submit_anew(record, actor, &turn).await?,
+        };
         drop(turn);
-        let run = run.ok_or_else(|| {
-            Refusal::usage(format!("{group} has nothing queued and nothing confirmed: drop its export again"))
-        })?;
         self.deliverer.nudge();
         self.wait(run, news, progress).await
+    }
+
+    /// Nothing of the group is queued: its source's last accepted export is passed over again.
+    async fn submit_anew(&self, record: GroupRecord, actor: String, turn: &Turn<'_>) -> Result<Run, Refusal> {
+        if let Some(job) = self.last_export_of(&record.group, &actor).await? {
+            let run = self.pass_in_turn(job, turn).await?;
+            let group = record.group.clone();
+            let is_under_way = self.store.call(move |store| Ok(store.work(&group)?.is_some())).await?;
+            let is_held = run.guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold);
+            if is_under_way || is_held {
+                return Ok(run);
+            }
+        }
+        let (group, now) = (record.group.clone(), self.clock.now());
+        let run = self.store.call(move |store| submit_confirmed(store, record, actor, now)).await?;
+        run.ok_or_else(|| Refusal::usage(format!("nothing was ever confirmed for {group}: drop its export again")))
+    }
+
+    /// The last accepted export of the source that the group's last batch came from, claimed to be passed over again.
+    async fn last_export_of(&self, group: &GroupRef, actor: &str) -> Result<Option<Job>, Refusal> {
+        let group = group.clone();
+        let found = self
+            .store
+            .call(move |store| {
+                let Some(batch) = store.last_batch(&group)? else { return Ok(None) };
+                let Some(run) = store.run(&batch.run)? else { return Ok(None) };
+                let last = store.source(&run.run.source)?.and_then(|state| state.last_accepted);
+                let Some(last) = last else { return Ok(None) };
+                Ok(store.run(&last.run)?.map(|record| (record, last.modified)))
+            })
+            .await?;
+        let Some((record, Some(modified))) = found else { return Ok(None) };
+        let source = self.source(&record.run.source)?.clone();
+        let (path, name) = file_of(&record, &source)?;
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let job = self.adopt(&source.name, &path, &name, modified).await?;
+        Ok(Some(Job { actor: Some(actor.to_owned()), again: true, ..job }))
     }
 
     /// The group that a person means, by reference or id: our record of it, and the API's.
@@ -135,17 +189,22 @@ impl Desk {
     }
 }
 
-/// Releases a group, and sets going what waits, or else a batch with the confirmed roster. Answers the run of either.
-fn release(
+/// Releases a group and sets going what waits for it. Answers the run of that; none when nothing waits.
+fn release(store: &Store, group: &GroupRef) -> Result<Option<Run>, StoreError> {
+    store.update_group(group, |record| record.paused = None)?;
+    match store.hasten(group)? {
+        Some(batch) => Ok(store.run(&batch.run)?.map(|record| record.run)),
+        None => Ok(None),
+    }
+}
+
+/// Puts the confirmed roster into a batch of its own; none when nothing was ever confirmed, or nobody is left.
+fn submit_confirmed(
     store: &Store,
     record: GroupRecord,
     actor: String,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Option<Run>, StoreError> {
-    store.update_group(&record.group, |record| record.paused = None)?;
-    if let Some(batch) = store.hasten(&record.group)? {
-        return Ok(store.run(&batch.run)?.map(|record| record.run));
-    }
     let Some(roster) = store.roster(&record.group)? else { return Ok(None) };
     let payload = roster.members().to_vec();
     let Some(source) = payload.first().map(|entry| entry.origin.source.clone()) else { return Ok(None) };
@@ -158,7 +217,7 @@ fn release(
         request_id: None,
         phase: Phase::Pending,
         members: payload.len() as u64,
-        planned_removals: 0,
+        planned_removals: Some(0),
         attempts: 0,
         submitted_at: None,
         accepted_at: None,

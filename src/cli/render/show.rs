@@ -120,7 +120,7 @@ fn troubles(batch: &Batch) -> Vec<Fact> {
     let mut troubles = Vec::new();
     if is_incident(batch) {
         let removed = many(batch.removed, "member was removed", "members were removed");
-        let text = format!("{removed}, but the plan removes {}", batch.planned_removals);
+        let text = format!("{removed}, but the plan removes {}", batch.planned_removals.unwrap_or_default());
         troubles.push(("incident", Some(Tone::Bad), text));
     }
     if let Some(error) = &batch.error {
@@ -135,7 +135,7 @@ fn troubles(batch: &Batch) -> Vec<Fact> {
 
 /// Whether the results hold removals that nobody planned.
 fn is_incident(batch: &Batch) -> bool {
-    batch.phase == Phase::Completed && batch.planned_removals < batch.removed
+    batch.has_unplanned_removals()
 }
 
 /// What the reader should do now.
@@ -220,7 +220,8 @@ pub fn batch(screen: &Screen, detail: &BatchDetail) -> String {
     let request = batch.request_id.as_ref().map_or("none", |request| request.as_str());
     page.fact(2, "request", None, &clean(request));
     page.fact(2, "payload", None, &numbers(batch));
-    page.fact(2, "planned", None, &many(batch.planned_removals, "removal", "removals"));
+    let planned = batch.planned_removals.map(|planned| many(planned, "removal", "removals"));
+    page.fact(2, "planned", None, planned.as_deref().unwrap_or("removal of everybody who is not in it"));
     for (label, tone, text) in times(batch).into_iter().chain(troubles(batch)) {
         page.fact(2, label, tone, &text);
     }

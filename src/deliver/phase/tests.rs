@@ -24,7 +24,7 @@ fn batch(phase: Phase) -> Batch {
         request_id: Some(RequestId::parse("grpmsr_1").unwrap()),
         phase,
         members: 1,
-        planned_removals: 0,
+        planned_removals: Some(0),
         attempts: 1,
         submitted_at: Some(now()),
         accepted_at: Some(now()),

@@ -105,7 +105,7 @@ fn batch(group: &str, phase: Phase) -> Batch {
         removed: 0,
         failures: Vec::new(),
         not_before: None,
-        planned_removals: 0,
+        planned_removals: Some(0),
         error: Some("HTTP 422 from https://api.example".into()),
     }
 }

@@ -61,7 +61,7 @@ pub(in crate::store) fn batch(id: &str, run: &str, group: &str) -> Batch {
         request_id: None,
         phase: Phase::Pending,
         members: 2,
-        planned_removals: 0,
+        planned_removals: Some(0),
         attempts: 0,
         submitted_at: None,
         accepted_at: None,

@@ -157,7 +157,7 @@ pub(super) fn batch(id: &str, of: &str, phase: Phase) -> Batch {
         request_id: Some(RequestId::parse("grpmsr_1").unwrap()),
         phase,
         members: 63,
-        planned_removals: 2,
+        planned_removals: Some(2),
         attempts: 1,
         submitted_at: Some(at("2026-03-01T06:00:02Z")),
         accepted_at: Some(at("2026-03-01T06:00:03Z")),
