@@ -143,7 +143,7 @@ impl Baseline {
 
     /// Whether the group's members are known: something was confirmed, or the group is ours.
     fn is_known(&self) -> bool {
-        self.confirmed.is_some() || self.covered.is_some() || self.standing != GroupStanding::Stranger
+        self.confirmed.is_some() || self.standing != GroupStanding::Stranger
     }
 
     fn is_lacking(&self) -> bool {

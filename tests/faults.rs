@@ -58,6 +58,15 @@ mod tests {
         run["batches"].as_array().unwrap().last().unwrap().clone()
     }
 
+    /// Somebody whom only the API knows.
+    fn stranger() -> Value {
+        json!({
+            "reference_id": "S1", "first_name": "Sam", "last_name": "Old", "date_of_birth": "1970-01-01",
+            "plan_id": "pln_basic",
+            "address": {"address_line_1": "1 Elm St", "city": "Erie", "state": "PA", "zipcode": "16501"},
+        })
+    }
+
     // === what the network and the gateway do ===
 
     #[test]
@@ -202,6 +211,77 @@ mod tests {
         let run = bench.sync("three.csv", &export(&["E1", "E2", "E3", "E4"])).ends_with(0).lines();
         assert_eq!((&run[0]["run"]["counts"]["new"], &run[0]["run"]["counts"]["unchanged"]), (&json!(2), &json!(2)));
         bench.holds(EAST, &["E1", "E2", "E3", "E4"]);
+    }
+
+    #[test]
+    fn a_refused_roster_is_not_repeated_until_a_person_says_retry() {
+        let bench = Bench::new();
+        bench.sync("one.csv", &export(&["E1", "E2"])).ends_with(0);
+        bench.sandbox().switch(|switches| switches.max_members = 2);
+        bench.sync("two.csv", &export(&["E1", "E2", "E3"])).ends_with(4);
+        assert_eq!(bench.history()[0]["state"], "failed");
+        bench.holds(EAST, &["E1", "E2"]);
+        assert_eq!(calls(&bench, On::Submit, Some(400)), 1);
+
+        bench.sandbox().switch(|switches| switches.max_members = 5000);
+        bench.run(&["retry", EAST]).ends_with(0);
+        bench.holds(EAST, &["E1", "E2", "E3"]);
+        // With nothing left to change, the confirmed roster goes out again.
+        bench.run(&["retry", EAST]).ends_with(0);
+        assert_eq!(bench.sandbox().requests().len(), 3);
+        bench.holds(EAST, &["E1", "E2", "E3"]);
+    }
+
+    #[test]
+    fn a_retry_counts_nobody_as_missing_a_second_time() {
+        let bench = Bench::with(&Settings { confirm_absence: 2, ..Settings::default() }, Script::default());
+        bench.sync("one.csv", &export(&["E1", "E2"])).ends_with(0);
+        bench.sync("two.csv", &export(&["E1"])).ends_with(0);
+        bench.run(&["retry", EAST]).ends_with(0);
+        bench.run(&["retry", EAST]).ends_with(0);
+        bench.holds(EAST, &["E1", "E2"]);
+    }
+
+    #[test]
+    fn a_group_that_was_there_before_rosterd_is_held_until_a_person_approves() {
+        let bench = Bench::new();
+        bench.sandbox().add_group(EAST, "East");
+        bench.sandbox().seed_member(EAST, &stranger()).unwrap();
+        let held = bench.sync("one.csv", &export(&["E1"])).ends_with(3).lines();
+        assert_eq!(bench.sandbox().requests().len(), 0);
+        bench.holds(EAST, &["S1"]);
+
+        let run = held[0]["run"]["run"].as_str().unwrap();
+        // Removing everybody else is what was approved, so it is no incident.
+        bench.run(&["approve", run, "--reason", "S1 has left"]).ends_with(0);
+        bench.holds(EAST, &["E1"]);
+    }
+
+    #[test]
+    fn a_group_that_somebody_makes_behind_our_back_is_not_taken_for_ours() {
+        let bench = Bench::new();
+        // The plan finds no group. Before it can be made, the API asks for patience, and somebody else makes it.
+        let patience = Rule::new(On::List, Fault::RateLimitedSeconds).nth(2).after(Duration::from_secs(1));
+        bench.sandbox().misbehave(patience).unwrap();
+        std::fs::write(bench.path("one.csv"), export(&["E1"])).unwrap();
+        let mut syncing = bench.command().arg("sync").arg(bench.path("one.csv")).spawn().unwrap();
+        until("the API to ask for patience", || (calls(&bench, On::List, Some(429)) == 1).then_some(()));
+        bench.sandbox().add_group(EAST, "East");
+        bench.sandbox().seed_member(EAST, &stranger()).unwrap();
+
+        assert_eq!(syncing.wait().unwrap().code(), Some(4));
+        bench.run(&["retry", EAST]).ends_with(3);
+        bench.holds(EAST, &["S1"]);
+        assert_eq!(bench.sandbox().requests().len(), 0);
+    }
+
+    #[test]
+    fn a_group_whose_making_got_lost_is_made_once() {
+        let bench = Bench::new();
+        bench.sandbox().misbehave(Rule::new(On::Create, Fault::AcceptThenReset)).unwrap();
+        bench.sync("one.csv", &export(&["E1"])).ends_with(0);
+        bench.holds(EAST, &["E1"]);
+        assert_eq!(bench.sandbox().calls().iter().filter(|call| call.on == On::Create).count(), 1);
     }
 
     #[test]
