@@ -215,6 +215,8 @@ pub struct GroupPlan<'a> {
     pub name: Option<&'a str>,
     /// About every person, sorted by reference id.
     pub decisions: Vec<Decision<'a>>,
+    /// Whether a guard holds the whole group: nothing is sent to it, whatever is under way.
+    pub is_held: bool,
     baseline: Option<&'a Baseline>,
 }
 
@@ -371,6 +373,9 @@ impl GroupPlan<'_> {
 
     /// Whether the API would hold another roster after this plan than it does, or will when what is under way is done.
     pub fn is_changed(&self) -> bool {
+        if self.is_held {
+            return false;
+        }
         let heading_for = self.baseline.map_or(&[][..], Baseline::heading_for);
         let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::member));
         !after.eq(heading_for.iter().map(|entry| &entry.member))

@@ -29,6 +29,7 @@ pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
                 group,
                 name: input.reading.groups.get(group).map(String::as_str),
                 decisions: decisions(input, &whereabouts, group, &people),
+                is_held: false,
                 baseline,
             })
         })

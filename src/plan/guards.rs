@@ -65,7 +65,12 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
         let guard = guard_name(&judgement.report.guard);
         match &judgement.target {
             Target::File => is_held_whole = true,
-            Target::Group(at) => hold_in(groups, *at, guard, is_any_change),
+            Target::Group(at) => {
+                hold_in(groups, *at, guard, is_any_change);
+                if let Some(group) = groups.get_mut(*at) {
+                    group.is_held = true;
+                }
+            }
             Target::Missing(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Missing)),
             Target::Terminated(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Terminated(_))),
             Target::Removals(at) => {

@@ -353,6 +353,37 @@ fn a_group_that_was_there_before_rosterd_is_held_until_a_person_says_so() {
 }
 
 #[test]
+fn a_held_group_is_sent_nothing_even_when_something_may_be_under_way() {
+    let run = RunId::parse("run_1").unwrap();
+    let source = SourceName::parse(HRIS).unwrap();
+    let baseline = Baseline::new(None, GroupStanding::Stranger).with_in_flight(&[entry("E1", HRIS)]);
+    let baselines = BTreeMap::from([(group("acme"), baseline)]);
+    let reading = Reading {
+        people: vec![covered("E1", "acme")],
+        groups: BTreeMap::from([(group("acme"), "Acme".to_owned())]),
+        rows: 1,
+        ..Reading::default()
+    };
+    let (guards, absences) = (off(), BTreeMap::new());
+    let input = Input {
+        run: &run,
+        source: &source,
+        reading: &reading,
+        baselines: &baselines,
+        absences: &absences,
+        is_repeat: false,
+        previous: None,
+        modified: None,
+        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000 },
+        approval: None,
+        now: now(),
+    };
+    let plan = plan(input);
+    assert_eq!(plan.verdict(), PlanVerdict::Hold);
+    assert!(!plan.groups[0].is_changed());
+}
+
+#[test]
 fn too_many_missing_people_are_kept_and_the_rest_is_delivered() {
     let members = named("E", 61);
     let listed: Vec<&str> = members.iter().map(String::as_str).collect();

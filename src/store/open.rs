@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -15,6 +16,8 @@ use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 
 /// The layout of trees and keys that this program reads and writes.
 const LAYOUT: u32 = 1;
+/// sled's threads let go of a closed database within tenths of a second.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Opens the store in `dir`, which is made, private to the user, where it is missing. `base_url` is the API that
@@ -46,7 +49,7 @@ impl Store {
             .mode(0o700)
             .create(&db)
             .map_err(|error| StoreError::io("make", &db, &error))?;
-        let trees = Trees::open(&db).map_err(|error| in_use(error, dir))?;
+        let trees = open_trees(&db, dir)?;
         let meta = settle_identity(dir, &trees, sentinel.as_ref(), base_url)?;
         let trees = compact::when_grown(dir, trees, limits)?;
         let store = Self {
@@ -102,6 +105,20 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(error) => Err(StoreError::io("lock", &path, &error.into())),
+    }
+}
+
+/// Our own lock says that no other process has the database. If sled's says otherwise, a database of this process that was just
+/// closed is still letting go: a reload opens the next one at once.
+fn open_trees(db: &Path, dir: &Path) -> Result<Trees, StoreError> {
+    let begun = Instant::now();
+    loop {
+        match Trees::open(db).map_err(|error| in_use(error, dir)) {
+            Err(StoreError::InUse { .. }) if begun.elapsed() < LET_GO_WITHIN => {
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
     }
 }
 
