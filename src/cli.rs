@@ -17,6 +17,7 @@ pub mod demo;
 pub mod export;
 pub mod history;
 pub mod logging;
+pub mod man;
 pub mod release;
 pub mod render;
 pub mod run;
@@ -348,7 +349,7 @@ async fn perform(context: &Context, command: Command) -> Result<Ending, Failure>
         Command::Sandbox(args) => sandbox::sandbox(context, args).await,
         Command::Demo => demo::demo(context).await,
         Command::Completions { shell } => completions(shell),
-        Command::Man => man(),
+        Command::Man => print_man(),
     }
 }
 
@@ -372,9 +373,7 @@ fn completions(shell: clap_complete::Shell) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-fn man() -> Result<Ending, Failure> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Args::command()).render(&mut page)?;
-    render::print(&String::from_utf8_lossy(&page))?;
+fn print_man() -> Result<Ending, Failure> {
+    render::print(&String::from_utf8_lossy(&man::page()?))?;
     Ok(Ending::Done)
 }
