@@ -192,6 +192,29 @@ pub enum Phase {
 }
 
 impl Batch {
+    /// A batch that is recorded and not sent.
+    pub fn pending(batch: BatchId, run: RunId, group: GroupRef, members: usize, planned_removals: Option<u64>) -> Self {
+        Self {
+            batch,
+            run,
+            group,
+            group_id: None,
+            request_id: None,
+            phase: Phase::Pending,
+            members: members as u64,
+            planned_removals,
+            attempts: 0,
+            submitted_at: None,
+            accepted_at: None,
+            completed_at: None,
+            not_before: None,
+            added: 0,
+            removed: 0,
+            failures: Vec::new(),
+            error: None,
+        }
+    }
+
     /// Whether the results remove people whom no plan removed.
     pub fn has_unplanned_removals(&self) -> bool {
         self.phase == Phase::Completed && self.planned_removals.is_some_and(|planned| planned < self.removed)

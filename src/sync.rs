@@ -21,25 +21,27 @@ use crate::deliver::Deliverer;
 use crate::export::problem::{Broken, Problem};
 use crate::intake::InboxState;
 use crate::intake::spool::{Claimed, Place, SpoolError};
-use crate::plan::{self, Approval, Plan};
+use crate::plan::Approval;
 use crate::report::{
-    Batch, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, Phase, PlanReport, PlanVerdict, ProblemReport,
-    Run, RunState, Trigger,
+    Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run, RunState,
+    Trigger,
 };
 use crate::roster::Reading;
-use crate::roster::ids::{GroupRef, RunId, SourceName};
-use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError, Work};
+use crate::roster::ids::{RunId, SourceName};
+use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError};
 
 pub mod answers;
 pub mod baseline;
 pub mod examine;
 pub mod filing;
 pub mod groups;
+mod planning;
 pub mod retention;
 pub mod status;
 
 use baseline::Known;
 use examine::{ExamineError, Examined};
+use planning::{Planned, Release};
 
 /// Where exports are passed over.
 #[derive(Debug)]
@@ -119,28 +121,6 @@ pub enum SyncError {
     /// What the person asks for makes no sense now; the text says why and what to do.
     #[error("{0}")]
     Refused(String),
-}
-
-/// What a plan is made for.
-enum Release {
-    /// To be looked at: no payload is composed, and the file's age does not count.
-    Look,
-    /// To be carried out.
-    Carry {
-        /// When the file was last modified.
-        modified: DateTime<Utc>,
-        /// What a person released.
-        approval: Option<Approval>,
-    },
-}
-
-/// A plan and all that carrying it out needs, free of borrows.
-struct Planned {
-    report: PlanReport,
-    counts: Counts,
-    works: Vec<Work>,
-    is_held_whole: bool,
-    absences: BTreeMap<crate::roster::ids::ReferenceId, crate::roster::Absence>,
 }
 
 /// The right to plan.
@@ -364,96 +344,6 @@ impl Desk {
         Ok(state.unwrap_or_else(|| SourceState::new(source.clone())))
     }
 
-    /// Compares what was read with what is confirmed. Writes nothing.
-    async fn plan(
-        &self,
-        source: &Source,
-        run: &RunId,
-        (examined, known): (Examined, Known),
-        release: Release,
-    ) -> Result<Planned, SyncError> {
-        let state = self.source_state(&source.name).await?;
-        let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
-        let members_per_request = self.config.api.members_per_request;
-        let planned = self.store.call(move |store| {
-            let groups = store.groups()?;
-            let baselines = known.baselines(&groups, &source, &examined.reading);
-            let (modified, approval) = match &release {
-                Release::Look => (None, None),
-                Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
-            };
-            let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
-            let input = plan::Input {
-                run: &run,
-                source: &source.name,
-                reading: &examined.reading,
-                baselines: &baselines,
-                absences: &state.absences,
-                is_repeat: state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256),
-                previous,
-                modified,
-                policy: plan::Policy {
-                    guards: &source.guards,
-                    confirm_absence: source.confirm_absence.get(),
-                    members_per_request,
-                },
-                approval,
-                now,
-            };
-            let plan = plan::plan(input);
-            let file = FileFacts { name: examined.name, sha256: examined.sha256, rows: examined.reading.rows };
-            let mut report = plan::summary::report(&plan, Some(file));
-            for group in &mut report.groups {
-                let known = groups.iter().find(|record| record.group == group.group);
-                group.group_id = known.and_then(|record| record.id.clone());
-            }
-            Ok(Planned {
-                counts: plan.counts(),
-                works: match &release {
-                    Release::Look => Vec::new(),
-                    Release::Carry { .. } => works(store, &plan, &input),
-                },
-                is_held_whole: plan.is_held_whole,
-                absences: plan.absences,
-                report,
-            })
-        });
-        Ok(planned.await?)
-    }
-
-    /// What would change. Sends and stores nothing; the API is not asked, so a group that nobody has heard of yet counts as
-    /// one to be made.
-    ///
-    /// # Errors
-    /// [`SyncError`]; a broken file is an answer, with the verdict `reject`.
-    pub async fn plan_file(
-        &self,
-        path: &Path,
-        name: &str,
-        source: &SourceName,
-        as_of: Option<NaiveDate>,
-    ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
-        let source = self.source(source)?.clone();
-        let survey = match examine::survey(path, &source).await {
-            Ok(survey) => survey,
-            Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
-            Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
-        };
-        let reading = examine::read(path, survey, &source, self.today(&source, as_of));
-        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
-        let examined = match examined {
-            Ok(examined) => Examined { name: name.to_owned(), ..examined },
-            Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
-            Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
-        };
-        if let Some(broken) = examine::unusable(&examined.reading) {
-            return Ok(Err(broken));
-        }
-        let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(&source, &run, (examined, known?), Release::Look).await?;
-        Ok(Ok((planned.report, planned.counts)))
-    }
-
     /// Rewrites the receipt of a run from what is on record, after delivery changed it. A receipt that cannot be written is a
     /// warning: the record counts.
     pub async fn rewrite_receipt(&self, run: &RunId) {
@@ -499,46 +389,5 @@ fn new_run(id: &RunId, job: &Job, now: DateTime<Utc>) -> Run {
         batches: Vec::new(),
         reason: job.approval.as_ref().map(|(_, reason)| reason.clone()),
         actor: job.actor.clone(),
-    }
-}
-
-/// One batch for each group whose roster changes.
-fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Vec<Work> {
-    if plan.is_held_whole {
-        return Vec::new();
-    }
-    let changed = plan.groups.iter().filter(|group| group.is_changed());
-    let work = |group: &plan::GroupPlan<'_>| {
-        let payload = group.payload(input);
-        Work { batch: new_batch(store, input, group.group, &payload, group.removals()), payload }
-    };
-    changed.map(work).collect()
-}
-
-fn new_batch(
-    store: &Store,
-    input: &plan::Input<'_>,
-    group: &GroupRef,
-    payload: &[crate::roster::Entry],
-    removals: Option<usize>,
-) -> Batch {
-    Batch {
-        batch: store.ids().batch(input.now),
-        run: input.run.clone(),
-        group: group.clone(),
-        group_id: None,
-        request_id: None,
-        phase: Phase::Pending,
-        members: payload.len() as u64,
-        planned_removals: removals.map(|removals| removals as u64),
-        attempts: 0,
-        submitted_at: None,
-        accepted_at: None,
-        completed_at: None,
-        not_before: None,
-        added: 0,
-        removed: 0,
-        failures: Vec::new(),
-        error: None,
     }
 }

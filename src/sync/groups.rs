@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::api::{ApiError, Group};
 use crate::control::{Answer, Progress, Refusal};
-use crate::report::{Counts, GroupStatus, GuardVerdict, Phase, Run, RunState, Trigger};
+use crate::report::{Batch, Counts, GroupStatus, GuardVerdict, Run, RunState, Trigger};
 use crate::roster::ids::{GroupId, GroupRef, SourceName};
 use crate::store::{GroupRecord, RunRecord, Store, StoreError, Work};
 
@@ -142,7 +142,7 @@ impl Desk {
             }
         }
         let (group, now) = (record.group.clone(), self.clock.now());
-        let run = self.store.call(move |store| submit_confirmed(store, record, actor, now)).await?;
+        let run = self.store.call(move |store| submit_confirmed(store, &record, actor, now)).await?;
         run.ok_or_else(|| Refusal::usage(format!("nothing was ever confirmed for {group}: drop its export again")))
     }
 
@@ -201,7 +201,7 @@ fn release(store: &Store, group: &GroupRef) -> Result<Option<Run>, StoreError> {
 /// Puts the confirmed roster into a batch of its own; none when nothing was ever confirmed, or nobody is left.
 fn submit_confirmed(
     store: &Store,
-    record: GroupRecord,
+    record: &GroupRecord,
     actor: String,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Option<Run>, StoreError> {
@@ -209,25 +209,8 @@ fn submit_confirmed(
     let payload = roster.members().to_vec();
     let Some(source) = payload.first().map(|entry| entry.origin.source.clone()) else { return Ok(None) };
     let id = store.ids().run(now);
-    let batch = crate::report::Batch {
-        batch: store.ids().batch(now),
-        run: id.clone(),
-        group: record.group.clone(),
-        group_id: record.id,
-        request_id: None,
-        phase: Phase::Pending,
-        members: payload.len() as u64,
-        planned_removals: Some(0),
-        attempts: 0,
-        submitted_at: None,
-        accepted_at: None,
-        completed_at: None,
-        not_before: None,
-        added: 0,
-        removed: 0,
-        failures: Vec::new(),
-        error: None,
-    };
+    // Removing nobody is the point: the same roster again.
+    let batch = Batch::pending(store.ids().batch(now), id.clone(), record.group.clone(), payload.len(), Some(0));
     let run = Run {
         run: id,
         source: source.clone(),

@@ -1,0 +1,146 @@
+//! From what was read and what is known to a plan that can be recorded, or only looked at.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use crate::config::Source;
+use crate::export::problem::Broken;
+use crate::plan::{self, Approval, Plan};
+use crate::report::{Batch, Counts, FileFacts, PlanReport};
+use crate::roster::Absence;
+use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
+use crate::store::{GroupRecord, Store, Work};
+
+use super::baseline::{self, Known};
+use super::examine::{self, ExamineError, Examined};
+use super::{Desk, SyncError, unreadable};
+
+/// What a plan is made for.
+pub(super) enum Release {
+    /// To be looked at: no payload is composed, and the file's age does not count.
+    Look,
+    /// To be carried out.
+    Carry {
+        /// When the file was last modified.
+        modified: DateTime<Utc>,
+        /// What a person released.
+        approval: Option<Approval>,
+    },
+}
+
+/// A plan and all that carrying it out needs, free of borrows.
+pub(super) struct Planned {
+    pub(super) report: PlanReport,
+    pub(super) counts: Counts,
+    pub(super) works: Vec<Work>,
+    pub(super) is_held_whole: bool,
+    pub(super) absences: BTreeMap<ReferenceId, Absence>,
+}
+
+impl Desk {
+    /// Compares what was read with what is confirmed. Writes nothing.
+    pub(super) async fn plan(
+        &self,
+        source: &Source,
+        run: &RunId,
+        (examined, known): (Examined, Known),
+        release: Release,
+    ) -> Result<Planned, SyncError> {
+        let state = self.source_state(&source.name).await?;
+        let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
+        let members_per_request = self.config.api.members_per_request;
+        let planned = self.store.call(move |store| {
+            let groups = store.groups()?;
+            let baselines = known.baselines(&groups, &source, &examined.reading);
+            let (modified, approval) = match &release {
+                Release::Look => (None, None),
+                Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
+            };
+            let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
+            let input = plan::Input {
+                run: &run,
+                source: &source.name,
+                reading: &examined.reading,
+                baselines: &baselines,
+                absences: &state.absences,
+                is_repeat: state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256),
+                previous,
+                modified,
+                policy: plan::Policy {
+                    guards: &source.guards,
+                    confirm_absence: source.confirm_absence.get(),
+                    members_per_request,
+                },
+                approval,
+                now,
+            };
+            let plan = plan::plan(input);
+            let file = FileFacts { name: examined.name, sha256: examined.sha256, rows: examined.reading.rows };
+            let mut report = plan::summary::report(&plan, Some(file));
+            let ids: BTreeMap<&GroupRef, &GroupRecord> = groups.iter().map(|record| (&record.group, record)).collect();
+            for group in &mut report.groups {
+                group.group_id = ids.get(&group.group).and_then(|record| record.id.clone());
+            }
+            Ok(Planned {
+                counts: plan.counts(),
+                works: match &release {
+                    Release::Look => Vec::new(),
+                    Release::Carry { .. } => works(store, &plan, &input),
+                },
+                is_held_whole: plan.is_held_whole,
+                absences: plan.absences,
+                report,
+            })
+        });
+        Ok(planned.await?)
+    }
+
+    /// What would change. Sends and stores nothing; the API is not asked, so a group that nobody has heard of yet counts as
+    /// one to be made.
+    ///
+    /// # Errors
+    /// [`SyncError`]; a broken file is an answer, with the verdict `reject`.
+    pub async fn plan_file(
+        &self,
+        path: &Path,
+        name: &str,
+        source: &SourceName,
+        as_of: Option<NaiveDate>,
+    ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
+        let source = self.source(source)?.clone();
+        let survey = match examine::survey(path, &source).await {
+            Ok(survey) => survey,
+            Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
+            Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
+        };
+        let reading = examine::read(path, survey, &source, self.today(&source, as_of));
+        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let examined = match examined {
+            Ok(examined) => Examined { name: name.to_owned(), ..examined },
+            Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
+            Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
+        };
+        if let Some(broken) = examine::unusable(&examined.reading) {
+            return Ok(Err(broken));
+        }
+        let run = self.store.ids().run(self.clock.now());
+        let planned = self.plan(&source, &run, (examined, known?), Release::Look).await?;
+        Ok(Ok((planned.report, planned.counts)))
+    }
+}
+
+/// One batch for each group whose roster changes.
+fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Vec<Work> {
+    if plan.is_held_whole {
+        return Vec::new();
+    }
+    let changed = plan.groups.iter().filter(|group| group.is_changed());
+    let work = |group: &plan::GroupPlan<'_>| {
+        let payload = group.payload(input);
+        let (id, removals) = (store.ids().batch(input.now), group.removals().map(|removals| removals as u64));
+        Work { batch: Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals), payload }
+    };
+    changed.map(work).collect()
+}
