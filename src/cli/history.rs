@@ -88,7 +88,7 @@ pub async fn show(context: &Context, id: String) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-/// `status`. Exits with 5, 69, 66 or 3 when something needs a person; see [`status_ending`].
+/// `status`. Exits with 5, 69, 66 or 3 when something needs a person; the worst of them counts.
 ///
 /// # Errors
 /// [`Failure`].

@@ -1,6 +1,6 @@
 //! The only printer of the commands: reports become text for people, or JSON under `--json`.
 //!
-//! The functions for each kind of report are pure, [`print`] and [`complain`] do the writing. Text from files and from the
+//! The functions for each kind of report are pure, [`print()`] and [`complain`] do the writing. Text from files and from the
 //! API is escaped before a terminal sees it. The API's words about a person may hold personal data: they appear in
 //! [`run`] and [`batch`] (`show`) and nowhere else.
 
