@@ -253,6 +253,20 @@ struct Seen {
     ends_with_newline: bool,
 }
 
+/// Bytes that begin a character of several bytes. Counted in pieces that a byte can count, which the compiler turns into vector
+/// instructions: this runs over every byte of every export.
+fn leads_in(bytes: &[u8]) -> u64 {
+    let of_piece = |piece: &[u8]| u64::from(piece.iter().map(|byte| u8::from(*byte >= LEAD)).sum::<u8>());
+    bytes.chunks(usize::from(u8::MAX)).map(of_piece).sum()
+}
+
+fn first_unassigned(bytes: &[u8]) -> Option<usize> {
+    let [a, b, c, d, e] = UNASSIGNED_1252;
+    let first = memchr::memchr3(a, b, c, bytes);
+    let rest = bytes.get(..first.unwrap_or(bytes.len())).unwrap_or_default();
+    memchr::memchr2(d, e, rest).or(first)
+}
+
 impl Seen {
     fn see(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         let Some(last) = bytes.last() else { return Ok(()) };
@@ -267,13 +281,12 @@ impl Seen {
             });
         }
         if !bytes.is_ascii() {
-            self.leads += bytes.iter().filter(|byte| **byte >= LEAD).count() as u64;
+            self.leads += leads_in(bytes);
             if self.foreign.is_none() {
                 self.foreign = bytes.iter().position(|byte| !byte.is_ascii()).map(|at| self.line_at(bytes, at));
             }
             if self.unassigned.is_none() {
-                let at = bytes.iter().position(|byte| UNASSIGNED_1252.contains(byte));
-                self.unassigned = at.map(|at| self.line_at(bytes, at));
+                self.unassigned = first_unassigned(bytes).map(|at| self.line_at(bytes, at));
             }
         }
         self.has_text = self.has_text || bytes.iter().any(|byte| *byte > b' ');
