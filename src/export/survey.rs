@@ -261,10 +261,10 @@ fn leads_in(bytes: &[u8]) -> u64 {
 }
 
 fn first_unassigned(bytes: &[u8]) -> Option<usize> {
-    let [a, b, c, d, e] = UNASSIGNED_1252;
-    let first = memchr::memchr3(a, b, c, bytes);
+    let [one, two, three, four, five] = UNASSIGNED_1252;
+    let first = memchr::memchr3(one, two, three, bytes);
     let rest = bytes.get(..first.unwrap_or(bytes.len())).unwrap_or_default();
-    memchr::memchr2(d, e, rest).or(first)
+    memchr::memchr2(four, five, rest).or(first)
 }
 
 impl Seen {
