@@ -23,5 +23,5 @@ mod tests;
 
 pub use header::{Header, Wanted};
 pub use reader::{Reader, open};
-pub use row::Row;
+pub use row::{KeptRow, Row};
 pub use survey::{Survey, survey};

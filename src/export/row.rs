@@ -26,6 +26,12 @@ impl<'a> Row<'a> {
         Self { line, record, n_named, n_columns }
     }
 
+    /// A copy of the row.
+    pub fn keep(&self) -> KeptRow {
+        let Self { line, record, n_named, n_columns } = *self;
+        KeptRow { line, record: record.clone(), n_named, n_columns }
+    }
+
     /// The line on which the row begins, counted from 1 as an editor does.
     pub fn line(&self) -> u64 {
         self.line
@@ -51,6 +57,27 @@ impl<'a> Row<'a> {
     /// Whether cells are missing at the end.
     pub fn is_short(&self) -> bool {
         self.record.len() < self.n_named
+    }
+}
+
+/// A row that outlives the reader's next step, to be looked at on another thread.
+pub struct KeptRow {
+    line: u64,
+    record: StringRecord,
+    n_named: usize,
+    n_columns: usize,
+}
+
+impl KeptRow {
+    /// The row again.
+    pub fn row(&self) -> Row<'_> {
+        Row { line: self.line, record: &self.record, n_named: self.n_named, n_columns: self.n_columns }
+    }
+}
+
+impl fmt::Debug for KeptRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.row().fmt(f)
     }
 }
 
