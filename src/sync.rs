@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use crate::api::{ApiError, MemberSync};
 use crate::clock::Clock;
 use crate::config::{Config, Mode, Source};
+use crate::control::Refusal;
 use crate::deliver::Deliverer;
 use crate::export::problem::{Broken, Problem};
 use crate::intake::InboxState;
@@ -170,11 +171,6 @@ impl Desk {
         found.ok_or_else(|| SyncError::NoSource(name.to_string()))
     }
 
-    /// Today, where the source is.
-    fn today(&self, source: &Source, as_of: Option<NaiveDate>) -> NaiveDate {
-        as_of.unwrap_or_else(|| self.clock.now().with_timezone(&source.timezone).date_naive())
-    }
-
     /// Passes over one claimed export, up to its recorded batches and its place in the inbox. Delivery goes on by itself.
     ///
     /// # Errors
@@ -210,7 +206,7 @@ impl Desk {
         }
         // What is known is loaded while the export is read, and stays true until the plan is recorded.
         let sends = self.deliverer.hold_sends().await;
-        let today = self.today(&source, job.as_of);
+        let today = today(&source, job.as_of, self.clock.now());
         let reading = examine::read(&job.file.path, survey, &source, today);
         let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
         let examined = match examined {
@@ -349,6 +345,29 @@ impl Desk {
     pub async fn rewrite_receipt(&self, run: &RunId) {
         if let Err(error) = self.write_receipt(run).await {
             error!(run = %run, %error, "the receipt cannot be written");
+        }
+    }
+}
+
+/// Today, where the source is, or the day that a person named.
+pub fn today(source: &Source, as_of: Option<NaiveDate>, now: DateTime<Utc>) -> NaiveDate {
+    as_of.unwrap_or_else(|| now.with_timezone(&source.timezone).date_naive())
+}
+
+/// The source that a person means: the one they name, or the only one.
+///
+/// # Errors
+/// A refusal that names them all.
+pub fn choose_source<'a>(config: &'a Config, named: Option<&SourceName>) -> Result<&'a Source, Refusal> {
+    match (named, config.sources.as_slice()) {
+        (Some(name), sources) => {
+            let found = sources.iter().find(|source| source.name == *name);
+            Ok(found.ok_or_else(|| SyncError::NoSource(name.to_string()))?)
+        }
+        (None, [only]) => Ok(only),
+        (None, sources) => {
+            let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+            Err(Refusal::usage(format!("say which source it is, with --source: {}", names.join(", "))))
         }
     }
 }

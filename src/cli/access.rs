@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::MemberSync;
 use crate::api::http::HttpApi;
 use crate::clock::Clock;
-use crate::config::{Config, KEY_PLACES, Mode};
+use crate::config::{Config, KEY_PLACES, Mode, Source};
 use crate::control::client::Client;
 use crate::control::server::{Answerer, Body};
-use crate::control::{Answer, ControlError, Progress, Question, Refusal};
+use crate::control::{Answer, ControlError, Export, Progress, Question, Refusal};
 use crate::deliver::{Deliverer, Settings};
 use crate::store::{Store, StoreError};
-use crate::sync::Desk;
-use crate::sync::answers::user_name;
+use crate::sync::answers::{plan_answer, user_name};
+use crate::sync::examine::{self, ExamineError, Examined};
+use crate::sync::{Desk, choose_source, today};
 
 use super::{Ending, Failure};
 
@@ -77,12 +79,16 @@ async fn answer_alone(
     let api = HttpApi::new(&config.api, clock.clone());
     let api = api.map_err(|error| Failure::new(Ending::Config, error.to_string()))?;
     let api: Arc<dyn MemberSync> = Arc::new(api);
+    let begun = begin_reading(config, &question, file, &clock)?;
     let (store, temporary) = open(config, &question)?;
     let config = temporary.as_ref().map_or_else(|| Arc::clone(config), |folder| with_state_in(config, folder.path()));
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
     let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
     let desk = Desk::new(Arc::clone(&config), store, api, clock, Arc::clone(&deliverer));
 
+    if let Some(begun) = begun {
+        return begun.plan(&desk, file).await;
+    }
     let stop = CancellationToken::new();
     let (sender, mut moved) = mpsc::channel(PROGRESS_CAPACITY);
     let is_delivering = config.mode == Mode::Apply && delivers(&question);
@@ -123,6 +129,35 @@ async fn answer_alone(
 /// Whether the answer waits for batches.
 fn delivers(question: &Question) -> bool {
     matches!(question, Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. })
+}
+
+/// Reading an export that was begun while the state is opened: either takes about as long.
+struct Begun {
+    export: Export,
+    source: Source,
+    reading: JoinSet<Result<Examined, ExamineError>>,
+}
+
+fn begin_reading(config: &Config, question: &Question, file: &Path, clock: &Clock) -> Result<Option<Begun>, Failure> {
+    let Question::Plan(export) = question else { return Ok(None) };
+    let source = choose_source(config, export.source.as_ref())?.clone();
+    let (path, read_as, today) = (file.to_owned(), source.clone(), today(&source, export.as_of, clock.now()));
+    let mut reading = JoinSet::new();
+    reading.spawn(async move { examine::whole(&path, &read_as, today).await });
+    Ok(Some(Begun { export: export.clone(), source, reading }))
+}
+
+impl Begun {
+    async fn plan(mut self, desk: &Desk, file: &Path) -> Result<Answer, Failure> {
+        let reading = async {
+            match self.reading.join_next().await {
+                Some(Ok(read)) => read,
+                Some(Err(_)) | None => Err(ExamineError::Read(std::io::Error::other("reading ended abnormally"))),
+            }
+        };
+        let planned = desk.plan_reading(&self.source, (file, &self.export.name), reading).await;
+        Ok(plan_answer(planned.map_err(Refusal::from)?)?)
+    }
 }
 
 /// Opens the state. A plan before anything was ever synced needs no state, and must not make one.

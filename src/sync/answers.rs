@@ -14,11 +14,11 @@ use crate::deliver::News;
 use crate::export::problem::Broken;
 use crate::intake::spool::Spool;
 use crate::plan::Approval;
-use crate::report::{GuardVerdict, Phase, Run, RunDetail, RunState, Trigger};
+use crate::report::{Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
 use crate::roster::ids::{RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, StoreError};
 
-use super::{Desk, Job, SyncError, status};
+use super::{Desk, Job, SyncError, choose_source, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -117,25 +117,10 @@ impl Desk {
         Ok(RunDetail { run, plan, batches, filed_as })
     }
 
-    /// The source to use: the one named, or the only one.
-    fn choose_source(&self, named: Option<&SourceName>) -> Result<SourceName, Refusal> {
-        match (named, self.config.sources.as_slice()) {
-            (Some(name), _) => Ok(self.source(name)?.name.clone()),
-            (None, [only]) => Ok(only.name.clone()),
-            (None, sources) => {
-                let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-                Err(Refusal::usage(format!("say which source it is, with --source: {}", names.join(", "))))
-            }
-        }
-    }
-
     async fn plan_export(&self, export: Export, body: Body<'_>) -> Result<Answer, Refusal> {
-        let source = self.choose_source(export.source.as_ref())?;
+        let source = choose_source(&self.config, export.source.as_ref())?.name.clone();
         let file = self.receive(&export, body).await?;
-        match self.plan_file(file.path(), &export.name, &source, export.as_of).await? {
-            Ok((report, counts)) => Ok(Answer::Plan(Box::new(report), counts)),
-            Err(broken) => Err(rejected(&broken)),
-        }
+        plan_answer(self.plan_file(file.path(), &export.name, &source, export.as_of).await?)
     }
 
     async fn sync_export(
@@ -145,7 +130,7 @@ impl Desk {
         body: Body<'_>,
         progress: mpsc::Sender<Progress>,
     ) -> Result<Answer, Refusal> {
-        let source = self.choose_source(export.source.as_ref())?;
+        let source = choose_source(&self.config, export.source.as_ref())?.name.clone();
         let received = self.receive(&export, body).await?;
         let path = received.path().to_owned();
         let job = self.adopt(&source, &path, &export.name, export.modified).await?;
@@ -366,6 +351,17 @@ fn gone(path: &Path, error: &std::io::Error) -> Refusal {
     Refusal {
         kind: RefusalKind::NoInput,
         message: format!("the run's file cannot be read: {}: {error}", path.display()),
+    }
+}
+
+/// A plan as an answer; a broken file is a refusal.
+///
+/// # Errors
+/// That refusal.
+pub fn plan_answer(planned: Result<(PlanReport, Counts), Broken>) -> Result<Answer, Refusal> {
+    match planned {
+        Ok((report, counts)) => Ok(Answer::Plan(Box::new(report), counts)),
+        Err(broken) => Err(rejected(&broken)),
     }
 }
 

@@ -79,6 +79,15 @@ pub async fn read(path: &Path, survey: Survey, source: &Source, today: NaiveDate
     blocking(move || read_now(&path, survey, &source, today)).await
 }
 
+/// Both passes.
+///
+/// # Errors
+/// [`ExamineError`].
+pub async fn whole(path: &Path, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
+    let survey = survey(path, source).await?;
+    read(path, survey, source, today).await
+}
+
 /// [`read`], on this thread.
 ///
 /// # Errors
@@ -105,7 +114,9 @@ pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) 
             Ok::<_, Broken>(reader.findings())
         });
         for batch in handed_over {
-            batch.iter().for_each(|kept| collector.row(&kept.row()));
+            for kept in &batch {
+                collector.row(&kept.row());
+            }
         }
         parsing.join().map_err(|_| io::Error::other("reading the export ended abnormally"))
     })??;

@@ -15,7 +15,7 @@ use crate::store::{GroupRecord, Store, Work};
 
 use super::baseline::{self, Known};
 use super::examine::{self, ExamineError, Examined};
-use super::{Desk, SyncError, unreadable};
+use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
 pub(super) enum Release {
@@ -109,13 +109,21 @@ impl Desk {
         source: &SourceName,
         as_of: Option<NaiveDate>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
-        let source = self.source(source)?.clone();
-        let survey = match examine::survey(path, &source).await {
-            Ok(survey) => survey,
-            Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
-            Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
-        };
-        let reading = examine::read(path, survey, &source, self.today(&source, as_of));
+        let source = self.source(source)?;
+        let reading = examine::whole(path, source, today(source, as_of, self.clock.now()));
+        self.plan_reading(source, (path, name), reading).await
+    }
+
+    /// [`Desk::plan_file`] for whoever has begun to read the export already.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn plan_reading(
+        &self,
+        source: &Source,
+        (path, name): (&Path, &str),
+        reading: impl Future<Output = Result<Examined, ExamineError>>,
+    ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
         let examined = match examined {
             Ok(examined) => Examined { name: name.to_owned(), ..examined },
@@ -126,7 +134,7 @@ impl Desk {
             return Ok(Err(broken));
         }
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(&source, &run, (examined, known?), Release::Look).await?;
+        let planned = self.plan(source, &run, (examined, known?), Release::Look).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 }
