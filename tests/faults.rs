@@ -260,12 +260,14 @@ mod tests {
     #[test]
     fn a_group_that_somebody_makes_behind_our_back_is_not_taken_for_ours() {
         let bench = Bench::new();
-        // The plan finds no group. Before it can be made, the API asks for patience, and somebody else makes it.
-        let patience = Rule::new(On::List, Fault::RateLimitedSeconds).nth(2).after(Duration::from_secs(1));
+        // The plan finds no group. When it is to be made, the API asks for patience, and then somebody else makes it.
+        let patience = Rule::new(On::Create, Fault::RateLimitedSeconds).after(Duration::from_secs(1));
         bench.sandbox().misbehave(patience).unwrap();
         std::fs::write(bench.path("one.csv"), export(&["E1"])).unwrap();
         let mut syncing = bench.command().arg("sync").arg(bench.path("one.csv")).spawn().unwrap();
-        until("the API to ask for patience", || (calls(&bench, On::List, Some(429)) == 1).then_some(()));
+        until("the API to ask for patience", || (calls(&bench, On::Create, Some(429)) == 1).then_some(()));
+        // The answer is followed by a look whether the group is there all the same.
+        until("the look", || (calls(&bench, On::List, Some(200)) == 2).then_some(()));
         bench.sandbox().add_group(EAST, "East");
         bench.sandbox().seed_member(EAST, &stranger()).unwrap();
 

@@ -4,6 +4,7 @@
 //! knows whether the roster is still the latest.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -122,6 +123,17 @@ fn headers(key: &SecretString, has_body: bool) -> HeaderMap {
     headers
 }
 
+/// The requests of one second, at least one.
+fn burst(config: &config::Api) -> NonZeroU32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the config allows 1000 a second at most"
+    )]
+    let requests = config.requests_per_second.clamp(1.0, f64::from(u16::MAX)) as u32;
+    NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN)
+}
+
 impl HttpApi {
     /// Makes a client of the config. Reads the CA file; connects to nothing.
     ///
@@ -130,8 +142,9 @@ impl HttpApi {
     pub fn new(config: &config::Api, clock: Clock) -> Result<Self, BuildError> {
         let base = build::base_url(&config.base_url)?;
         let period = std::time::Duration::try_from_secs_f64(config.requests_per_second.recip());
-        // Evenly spaced, without a burst: then no second ever holds more than the configured number.
-        let quota = period.ok().and_then(Quota::with_period).ok_or(BuildError::Rate)?;
+        // As many requests as a second may hold can leave at once after a pause; then one by one. A small export is then on its way
+        // in a moment, and in the long run the rate holds.
+        let quota = period.ok().and_then(Quota::with_period).ok_or(BuildError::Rate)?.allow_burst(burst(config));
         Ok(Self {
             client: build::client(config, &base)?,
             base,

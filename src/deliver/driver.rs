@@ -199,7 +199,7 @@ impl Deliverer {
         batch.attempts = batch.attempts.saturating_add(1);
         batch.submitted_at = Some(self.clock.now());
         batch.not_before = None;
-        let group = match self.group_id(&batch.group).await? {
+        let group = match self.group_id(&batch.group, batch.attempts).await? {
             Ok(group) => group,
             Err(NoGroup::Api(error)) => return Ok(self.submit_failed(batch, error)),
             Err(NoGroup::Decision(message)) => {
@@ -372,7 +372,7 @@ impl Deliverer {
     }
 
     /// The API's id of a group; makes the group when the plan said so.
-    async fn group_id(&self, group: &GroupRef) -> Result<Result<GroupId, NoGroup>, StoreError> {
+    async fn group_id(&self, group: &GroupRef, attempt: u32) -> Result<Result<GroupId, NoGroup>, StoreError> {
         let id = group.clone();
         let Some(record) = self.store.call(move |store| store.group(&id)).await? else {
             return Ok(Err(NoGroup::Decision(format!("nothing is known of the group {group}: sync its export again"))));
@@ -380,7 +380,7 @@ impl Deliverer {
         if let Some(id) = record.id {
             return Ok(Ok(id));
         }
-        match self.find_or_make(&record).await? {
+        match self.find_or_make(&record, attempt).await? {
             Ok(found) => {
                 let (id, group) = (found.id.clone(), record.group);
                 let learned = move |record: &mut GroupRecord| {
@@ -394,31 +394,42 @@ impl Deliverer {
         }
     }
 
-    /// Looks for the group, and makes it. The intent is on disk before the request leaves: a group that is there although the answer
-    /// was lost is ours then. One that is there without it is somebody else's, and nobody knows who is in it.
-    async fn find_or_make(&self, record: &GroupRecord) -> Result<Result<Group, NoGroup>, StoreError> {
+    /// Makes the group. The intent is on disk before the request leaves: a group that is there although the answer was lost is ours
+    /// then. One that is there without it is somebody else's, and nobody knows who is in it.
+    ///
+    /// The plan has just asked which groups there are, so a first attempt does not ask again: with thousands of groups to make that
+    /// would be thousands of lists of thousands. A later attempt may come hours later, and asks.
+    async fn find_or_make(&self, record: &GroupRecord, attempt: u32) -> Result<Result<Group, NoGroup>, StoreError> {
         let group = record.group.clone();
-        match self.find_group(&group).await {
-            Ok(Some(found)) if record.made_by_us => return Ok(Ok(found)),
-            Ok(Some(found)) => return self.leave_to_a_person(&group, found).await.map(Err),
-            Ok(None) => {}
-            Err(error) => return Ok(Err(NoGroup::Api(error))),
+        if 1 < attempt || record.made_by_us {
+            match self.find_group(&group).await {
+                Ok(Some(found)) if record.made_by_us => return Ok(Ok(found)),
+                Ok(Some(found)) => return self.leave_to_a_person(&group, found).await.map(Err),
+                Ok(None) => {}
+                Err(error) => return Ok(Err(NoGroup::Api(error))),
+            }
         }
-        let intended = group.clone();
-        self.store.call(move |store| store.update_group(&intended, |record| record.made_by_us = true)).await?;
+        self.intend(&group, true).await?;
         info!(group = %group, "making the group");
         let error = match self.api.create_group(&group, &record.name).await {
             Ok(made) => return Ok(Ok(made)),
             Err(error) => error,
         };
-        match (self.find_group(&group).await, &error) {
-            // This attempt was refused, and no earlier one can have made it.
-            (Ok(Some(found)), ApiError::Refused { .. } | ApiError::Conflict) if !record.made_by_us => {
-                self.leave_to_a_person(&group, found).await.map(Err)
-            }
-            (Ok(Some(found)), _) => Ok(Ok(found)),
-            (Ok(None) | Err(_), _) => Ok(Err(NoGroup::Api(error))),
+        let may_be_ours = record.made_by_us || matches!(error, ApiError::AnswerLost { .. });
+        if !may_be_ours {
+            self.intend(&group, false).await?;
         }
+        match self.find_group(&group).await {
+            Ok(Some(found)) if may_be_ours => Ok(Ok(found)),
+            Ok(Some(found)) => self.leave_to_a_person(&group, found).await.map(Err),
+            Ok(None) | Err(_) => Ok(Err(NoGroup::Api(error))),
+        }
+    }
+
+    /// Records that we are about to make a group, or that we certainly did not.
+    async fn intend(&self, group: &GroupRef, is_ours: bool) -> Result<(), StoreError> {
+        let group = group.clone();
+        self.store.call(move |store| store.update_group(&group, |record| record.made_by_us = is_ours)).await.map(drop)
     }
 
     /// Remembers that the group is not ours, so that the next plan holds it.
