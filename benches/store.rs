@@ -82,25 +82,8 @@ fn work(ids: &Ids, run: &RunId, group: usize, members: usize, now: DateTime<Utc>
     let mut random = fastrand::Rng::with_seed(group as u64);
     let mut payload: Vec<_> = (0..members).map(|n| entry(run, group * members + n, &mut random)).collect();
     payload.sort_by(|a, b| a.member.reference_id.cmp(&b.member.reference_id));
-    let batch = Batch {
-        batch: ids.batch(now),
-        run: run.clone(),
-        group: GroupRef::parse(&format!("group-{group:05}")).unwrap(),
-        group_id: None,
-        request_id: None,
-        phase: Phase::Pending,
-        members: members as u64,
-        planned_removals: Some(0),
-        attempts: 0,
-        submitted_at: None,
-        accepted_at: None,
-        completed_at: None,
-        not_before: None,
-        added: 0,
-        removed: 0,
-        failures: Vec::new(),
-        error: None,
-    };
+    let group = GroupRef::parse(&format!("group-{group:05}")).unwrap();
+    let batch = Batch::pending(ids.batch(now), run.clone(), group, members, Some(0));
     Work { batch, payload }
 }
 

@@ -167,8 +167,7 @@ impl Desk {
     /// # Errors
     /// [`SyncError::NoSource`].
     pub fn source(&self, name: &SourceName) -> Result<&Source, SyncError> {
-        let found = self.config.sources.iter().find(|source| source.name == *name);
-        found.ok_or_else(|| SyncError::NoSource(name.to_string()))
+        source_named(&self.config, name)
     }
 
     /// Passes over one claimed export, up to its recorded batches and its place in the inbox. Delivery goes on by itself.
@@ -354,16 +353,18 @@ pub fn today(source: &Source, as_of: Option<NaiveDate>, now: DateTime<Utc>) -> N
     as_of.unwrap_or_else(|| now.with_timezone(&source.timezone).date_naive())
 }
 
+fn source_named<'a>(config: &'a Config, name: &SourceName) -> Result<&'a Source, SyncError> {
+    let found = config.sources.iter().find(|source| source.name == *name);
+    found.ok_or_else(|| SyncError::NoSource(name.to_string()))
+}
+
 /// The source that a person means: the one they name, or the only one.
 ///
 /// # Errors
 /// A refusal that names them all.
 pub fn choose_source<'a>(config: &'a Config, named: Option<&SourceName>) -> Result<&'a Source, Refusal> {
     match (named, config.sources.as_slice()) {
-        (Some(name), sources) => {
-            let found = sources.iter().find(|source| source.name == *name);
-            Ok(found.ok_or_else(|| SyncError::NoSource(name.to_string()))?)
-        }
+        (Some(name), _) => Ok(source_named(config, name)?),
         (None, [only]) => Ok(only),
         (None, sources) => {
             let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
