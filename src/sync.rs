@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
@@ -27,7 +28,7 @@ use crate::report::{
     Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run, RunState,
     Trigger,
 };
-use crate::roster::Reading;
+use crate::roster::{Loss, Reading};
 use crate::roster::ids::{RunId, SourceName};
 use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError};
 
@@ -263,7 +264,8 @@ impl Desk {
             modified: Some(job.file.modified),
             accepted_at: now,
         };
-        let state = SourceState { last_accepted: Some(accepted), absences: planned.absences, ..state };
+        let losses = remembered(state.losses, planned.losses, self.source(&job.source)?.guards.rolling_window, now);
+        let state = SourceState { last_accepted: Some(accepted), absences: planned.absences, losses, ..state };
         let record = RunRecord { run, plan: Some(planned.report), filed_as: Some(claimed_as(&job.file)) };
         let (written, works) = (record.clone(), planned.works);
         let batches = works.len();
@@ -384,6 +386,14 @@ fn claimed_as(file: &Claimed) -> String {
 /// Guards that a person should see in a run: those that did not pass, and those of the whole file.
 fn is_news(guard: &GuardReport) -> bool {
     guard.verdict != GuardVerdict::Pass || guard.group.is_none()
+}
+
+/// The losses that still count.
+fn remembered(mut known: Vec<Loss>, new: Vec<Loss>, window: Duration, now: DateTime<Utc>) -> Vec<Loss> {
+    let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
+    known.retain(|loss| now - loss.at < window);
+    known.extend(new);
+    known
 }
 
 fn held_reason(guards: &[GuardReport]) -> Option<String> {

@@ -15,10 +15,6 @@ const NOT_YET: &[(&str, Option<&str>)] = &[
     ("source.resync", None),
     ("source.expect_by", None),
     ("source.plan.change", Some("replace")),
-    ("guards.rolling_removals", None),
-    ("guards.rolling_window", None),
-    ("source.guards.rolling_removals", None),
-    ("source.guards.rolling_window", None),
 ];
 
 /// Shorter than any network's round trip is a slip of the unit.

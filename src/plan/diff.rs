@@ -152,7 +152,8 @@ fn absent<'a>(input: &Input<'a>, group: &GroupRef, entry: &'a Entry) -> Decision
     }
     let seen = seen_missing(input, &entry.member.reference_id);
     let needed = input.policy.confirm_absence;
-    if seen < needed && input.approval.is_none() {
+    let is_approved = input.approval.is_some_and(|approval| approval.names(group, &entry.member.reference_id));
+    if seen < needed && !is_approved {
         stays(entry, Class::Kept(Doubt::Absent { seen, needed }))
     } else {
         decision(entry, Class::Missing, None)

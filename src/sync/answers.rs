@@ -317,7 +317,7 @@ impl Desk {
         let state = self.source_state(&source).await?;
         let is_last = state.last_accepted.is_some_and(|last| last.run == record.run.run);
         let guards = record.plan.as_ref().map(|plan| plan.guards.clone()).unwrap_or_default();
-        let approval = Approval::of(&guards);
+        let approval = record.plan.as_ref().map(Approval::of).unwrap_or_default();
         let is_open = match record.run.state {
             RunState::Held => true,
             RunState::Partial | RunState::Delivering | RunState::Failed => is_last,

@@ -9,7 +9,7 @@ use crate::config::Source;
 use crate::export::problem::Broken;
 use crate::plan::{self, Approval, Plan};
 use crate::report::{Batch, Counts, FileFacts, PlanReport};
-use crate::roster::Absence;
+use crate::roster::{Absence, Loss};
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
 use crate::store::{GroupRecord, Store, Work};
 
@@ -37,6 +37,7 @@ pub(super) struct Planned {
     pub(super) works: Vec<Work>,
     pub(super) is_held_whole: bool,
     pub(super) absences: BTreeMap<ReferenceId, Absence>,
+    pub(super) losses: Vec<Loss>,
 }
 
 impl Desk {
@@ -51,6 +52,7 @@ impl Desk {
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
         let members_per_request = self.config.api.members_per_request;
+        let sources: Vec<SourceName> = self.config.sources.iter().map(|source| source.name.clone()).collect();
         let planned = self.store.call(move |store| {
             let groups = store.groups()?;
             let baselines = known.baselines(&groups, &source, &examined.reading);
@@ -58,6 +60,7 @@ impl Desk {
                 Release::Look => (None, None),
                 Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
             };
+            let losses = baseline::losses(store, &sources)?;
             let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
             let input = plan::Input {
                 run: &run,
@@ -65,6 +68,7 @@ impl Desk {
                 reading: &examined.reading,
                 baselines: &baselines,
                 absences: &state.absences,
+                losses: &losses,
                 is_repeat: state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256),
                 previous,
                 modified,
@@ -91,6 +95,7 @@ impl Desk {
                 },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
+                losses: plan.losses,
                 report,
             })
         });

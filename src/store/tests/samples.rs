@@ -159,6 +159,7 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
             accepted_at: time(0),
         }),
         absences: BTreeMap::from([(ReferenceId::parse("E7").unwrap(), Absence { exports: 1, since: time(0) })]),
+        losses: Vec::new(),
         fired: BTreeMap::from([("resync".to_owned(), time(-60))]),
     }
 }
