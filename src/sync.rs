@@ -25,11 +25,11 @@ use crate::intake::InboxState;
 use crate::intake::spool::{Claimed, Place, SpoolError};
 use crate::plan::Approval;
 use crate::report::{
-    Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run, RunState,
-    Trigger,
+    Approves, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run,
+    RunState, Trigger,
 };
-use crate::roster::{Loss, Reading};
 use crate::roster::ids::{RunId, SourceName};
+use crate::roster::{Loss, Reading};
 use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError};
 
 pub mod answers;
@@ -43,7 +43,7 @@ pub mod status;
 
 use baseline::Known;
 use examine::{ExamineError, Examined};
-use planning::{Planned, Release};
+use planning::{Planned, Purpose};
 
 /// Where exports are passed over.
 #[derive(Debug)]
@@ -89,9 +89,20 @@ pub struct Job {
     /// The person who set it off.
     pub actor: Option<String>,
     /// What that person released, and why.
-    pub approval: Option<(Approval, String)>,
+    pub approval: Option<Release>,
     /// Whether the content counts although it is that of the last accepted export: a person wants it delivered again.
     pub again: bool,
+}
+
+/// What a person releases.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// What was held.
+    pub approval: Approval,
+    /// The run and the plan that the person saw.
+    pub approves: Approves,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a pass came to no end. The file stays claimed; nothing was recorded.
@@ -222,9 +233,9 @@ impl Desk {
         }
         self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
-        let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
-        let release = Release::Carry { modified: job.file.modified, approval };
-        let planned = self.plan(&source, &id, (examined, known?), release).await?;
+        let approval = job.approval.as_ref().map(|release| release.approval.clone());
+        let purpose = Purpose::Carry { modified: job.file.modified, approval };
+        let planned = self.plan(&source, &id, (examined, known?), purpose).await?;
         self.record(&job, run, (planned, sends), state).await
     }
 
@@ -302,6 +313,7 @@ impl Desk {
             }],
             problems: problems.into_iter().map(|problem| ProblemReport { problem, still_covered: None }).collect(),
             groups: Vec::new(),
+            fingerprint: None,
         };
         self.conclude(job, run, RunState::Rejected, Some(report)).await
     }
@@ -330,7 +342,7 @@ impl Desk {
         let superseded = self.store.call(move |store| filing::supersede_held(store, &by)).await?;
         for run in superseded {
             info!(run = %run, "a newer export supersedes the held run");
-            self.rewrite_receipt(&run).await;
+            self.refile(&run).await;
         }
         Ok(())
     }
@@ -417,7 +429,8 @@ fn new_run(id: &RunId, job: &Job, now: DateTime<Utc>) -> Run {
         guards: Vec::new(),
         counts: Counts::default(),
         batches: Vec::new(),
-        reason: job.approval.as_ref().map(|(_, reason)| reason.clone()),
+        reason: job.approval.as_ref().map(|release| release.reason.clone()),
         actor: job.actor.clone(),
+        approves: job.approval.as_ref().map(|release| release.approves.clone()),
     }
 }

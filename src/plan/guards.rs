@@ -122,7 +122,8 @@ pub(super) fn confirmed_by_approval(groups: &[GroupPlan<'_>], guards: &[GuardRep
         let is_absent = |decision: &&Decision<'_>| matches!(decision.class, Class::Kept(Doubt::Absent { .. }));
         let value = group.decisions.iter().filter(is_absent).count() as u64;
         let members = of_members(value, group.size_before() as u64, group.group);
-        let sum = format!("{members} are missing for the first time; an approval of this run confirms it and removes them");
+        let sum =
+            format!("{members} are missing for the first time; an approval of this run confirms it and removes them");
         (value != 0).then(|| GuardReport {
             guard: "confirm_absence".to_owned(),
             group: Some(group.group.clone()),

@@ -482,12 +482,12 @@ fn a_feed_that_loses_a_few_people_every_day_is_held() {
 fn a_few_leavers_whom_the_file_states_are_no_pattern() {
     let gone = |id: &str| person(id, Some("acme"), Standing::Uncovered(Uncovered::Terminated));
     let case = |stated| {
-        Case::confirmed(&["E1", "E2", "E3"])
-            .file(vec![covered("E1", "acme"), covered("E2", "acme"), gone("E3")])
-            .with(|case| {
+        Case::confirmed(&["E1", "E2", "E3"]).file(vec![covered("E1", "acme"), covered("E2", "acme"), gone("E3")]).with(
+            |case| {
                 case.guards.rolling_removals = Some(Limit::Share(0.20));
                 case.losses = vec![loss("G1", 1, stated), loss("G2", 2, true)];
-            })
+            },
+        )
     };
     assert_eq!(case(true).payload().len(), 2, "three of five, each of them stated");
     assert_eq!(case(false).payload().len(), 3, "one of them was merely missing");

@@ -9,8 +9,8 @@ use crate::config::Source;
 use crate::export::problem::Broken;
 use crate::plan::{self, Approval, Plan};
 use crate::report::{Batch, Counts, FileFacts, PlanReport};
-use crate::roster::{Absence, Loss};
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
+use crate::roster::{Absence, Loss};
 use crate::store::{GroupRecord, Store, Work};
 
 use super::baseline::{self, Known};
@@ -18,7 +18,7 @@ use super::examine::{self, ExamineError, Examined};
 use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
-pub(super) enum Release {
+pub(super) enum Purpose {
     /// To be looked at: no payload is composed, and the file's age does not count.
     Look,
     /// To be carried out.
@@ -47,7 +47,7 @@ impl Desk {
         source: &Source,
         run: &RunId,
         (examined, known): (Examined, Known),
-        release: Release,
+        purpose: Purpose,
     ) -> Result<Planned, SyncError> {
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
@@ -56,9 +56,9 @@ impl Desk {
         let planned = self.store.call(move |store| {
             let groups = store.groups()?;
             let baselines = known.baselines(&groups, &source, &examined.reading);
-            let (modified, approval) = match &release {
-                Release::Look => (None, None),
-                Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
+            let (modified, approval) = match &purpose {
+                Purpose::Look => (None, None),
+                Purpose::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
             };
             let losses = baseline::losses(store, &sources)?;
             let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
@@ -89,9 +89,9 @@ impl Desk {
             }
             Ok(Planned {
                 counts: plan.counts(),
-                works: match &release {
-                    Release::Look => Vec::new(),
-                    Release::Carry { .. } => works(store, &plan, &input),
+                works: match &purpose {
+                    Purpose::Look => Vec::new(),
+                    Purpose::Carry { .. } => works(store, &plan, &input),
                 },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
@@ -139,7 +139,7 @@ impl Desk {
             return Ok(Err(broken));
         }
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(source, &run, (examined, known?), Release::Look).await?;
+        let planned = self.plan(source, &run, (examined, known?), Purpose::Look).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 }

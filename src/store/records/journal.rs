@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::report::Run;
-use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::Loss;
+use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::store::{Absence, AcceptedExport, GroupRecord, SourceState};
 
 /// What the whole store is.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::report::{Batch, PlanReport};
-use crate::roster::{ConfirmedRoster, Loss};
 use crate::roster::ids::{GroupRef, ReferenceId, RunId};
+use crate::roster::{ConfirmedRoster, Loss};
 use crate::store::tests::samples;
 use crate::store::{GroupRecord, MemberChange, SourceState};
 
