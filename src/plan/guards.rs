@@ -9,7 +9,7 @@ use crate::roster::ids::GroupRef;
 use crate::roster::member::Field;
 
 use super::identity::{Identity, Place};
-use super::{Class, Decision, Doubt, GroupPlan, Input};
+use super::{Class, Decision, Doubt, GroupPlan, Hitch, Input};
 
 /// Additions up to this many never hold a group: small groups grow by leaps.
 const ADDITIONS_FLOOR: u64 = 10;
@@ -38,6 +38,8 @@ enum Target {
     Missing(usize),
     Terminated(usize),
     Removals(usize),
+    Moves(usize),
+    Replaced(usize),
     People(Vec<Place>, Doubt),
 }
 
@@ -74,7 +76,16 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
             Target::Missing(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Missing)),
             Target::Terminated(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Terminated(_))),
             Target::Removals(at) => {
-                hold_in(groups, *at, guard, |class| matches!(class, Class::Missing | Class::Terminated(_)));
+                let is_removal =
+                    |class: &Class| matches!(class, Class::Missing | Class::Terminated(_) | Class::MovedOut { .. });
+                hold_in(groups, *at, guard, is_removal);
+            }
+            Target::Moves(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::MovedOut { .. })),
+            Target::Replaced(at) => {
+                if let Some(GroupPlan { group, decisions, .. }) = groups.get_mut(*at) {
+                    let replaced = decisions.iter_mut().filter(|decision| decision.is_replaced_in(group));
+                    replaced.for_each(|decision| decision.hold(Doubt::Guard(guard)));
+                }
             }
             Target::People(places, doubt) => {
                 for place in places {
@@ -91,18 +102,35 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
 
 fn is_any_change(class: &Class) -> bool {
     match class {
-        Class::New | Class::Returning | Class::Changed(_) | Class::Terminated(_) | Class::Missing => true,
+        Class::New
+        | Class::Returning
+        | Class::Changed(_)
+        | Class::Terminated(_)
+        | Class::Missing
+        | Class::MovedIn { .. }
+        | Class::MovedOut { .. } => true,
         Class::Unchanged | Class::Leaving | Class::Kept(_) | Class::Withheld(_) => false,
     }
 }
 
 fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, is_held: impl Fn(&Class) -> bool) {
-    let decisions = groups.get_mut(at).into_iter().flat_map(|group| &mut group.decisions);
-    decisions.filter(|decision| is_held(&decision.class)).for_each(|decision| decision.hold(Doubt::Guard(guard)));
+    let Some(GroupPlan { group: here, decisions, .. }) = groups.get_mut(at) else { return };
+    for decision in decisions.iter_mut().filter(|decision| is_held(&decision.class)) {
+        let moving = |from: &GroupRef, to: &GroupRef| {
+            let (from, to) = (from.clone(), to.clone());
+            Doubt::Moving { from, to, why: Hitch::Guard(guard) }
+        };
+        let doubt = match &decision.class {
+            Class::MovedIn { from } => moving(from, here),
+            Class::MovedOut { to, .. } => moving(here, to),
+            _ => Doubt::Guard(guard),
+        };
+        decision.hold(doubt);
+    }
 }
 
 /// The names of all guards, as in the config, in plans and in receipts.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 17] = [
     "stale",
     "rows_dropped",
     "invalid_rows",
@@ -117,6 +145,8 @@ pub const NAMES: [&str; 15] = [
     "removals",
     "removals_max",
     "terminations",
+    "moves",
+    "plan_changes",
     "additions",
 ];
 
@@ -194,7 +224,7 @@ impl Judge<'_, '_> {
         let mut staying = 0;
         for decision in groups.iter().flat_map(|group| &group.decisions) {
             match &decision.class {
-                Class::Changed(fields) => {
+                Class::Changed(fields) | Class::MovedOut { fields, .. } => {
                     staying += 1;
                     for field in fields {
                         *changed.entry(*field).or_default() += 1;
@@ -205,6 +235,7 @@ impl Judge<'_, '_> {
                 | Class::Returning
                 | Class::Terminated(_)
                 | Class::Missing
+                | Class::MovedIn { .. }
                 | Class::Leaving
                 | Class::Kept(_)
                 | Class::Withheld(_) => {}
@@ -280,7 +311,7 @@ impl Judge<'_, '_> {
             );
             say(seen("members_per_request", tally.after, largest, sum), Target::Group(at));
         }
-        let removed = tally.missing + tally.terminated;
+        let removed = tally.missing + tally.terminated + tally.moved_out;
         if tally.after == 0 && 0 < tally.before && 0 < removed {
             let sum = format!("all {} members of {name} would be removed", tally.before);
             say(seen("empty", removed, 0, sum), Target::Removals(at));
@@ -302,6 +333,24 @@ impl Judge<'_, '_> {
             );
             say(seen("terminations", tally.terminated, limit, sum), Target::Terminated(at));
         }
+        // A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
+        // termination, and draws its line where terminations do.
+        if let (Some(limit), true) = (guards.terminations, 0 < tally.moved_out) {
+            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+            let sum = format!(
+                "{} would move to other groups (limit {said})",
+                of_members(tally.moved_out, tally.before, name)
+            );
+            say(seen("moves", tally.moved_out, limit, sum), Target::Moves(at));
+        }
+        if let (Some(limit), true) = (guards.terminations, 0 < tally.replaced) {
+            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+            let sum = format!(
+                "{} would leave and join again for another plan (limit {said})",
+                of_members(tally.replaced, tally.before, name)
+            );
+            say(seen("plan_changes", tally.replaced, limit, sum), Target::Replaced(at));
+        }
         if let (Some(limit), true) = (guards.additions, group.size_before() != 0) {
             let (limit, said) = line(limit, tally.before, ADDITIONS_FLOOR);
             let sum =
@@ -319,6 +368,8 @@ struct Tally {
     added: u64,
     missing: u64,
     terminated: u64,
+    moved_out: u64,
+    replaced: u64,
 }
 
 impl Tally {
@@ -328,9 +379,11 @@ impl Tally {
         Self {
             before: group.size_before() as u64,
             after: group.size() as u64,
-            added: count(|decision| matches!(decision.class, Class::New | Class::Returning)),
+            added: count(|one| matches!(one.class, Class::New | Class::Returning | Class::MovedIn { .. })),
             missing: count(|decision| matches!(decision.class, Class::Missing)),
             terminated: count(|decision| matches!(decision.class, Class::Terminated(_))),
+            moved_out: count(|decision| matches!(decision.class, Class::MovedOut { .. })),
+            replaced: group.decisions.iter().filter(|decision| decision.is_replaced_in(group.group)).count() as u64,
         }
     }
 }

@@ -18,6 +18,7 @@ struct Case {
     previous: Option<Previous>,
     guards: Guards,
     confirm_absence: u32,
+    replace_plans: bool,
     standing: GroupStanding,
     approval: Option<Approval>,
     run: RunId,
@@ -107,6 +108,7 @@ impl Case {
             previous: None,
             guards: off(),
             confirm_absence: 2,
+            replace_plans: false,
             standing: GroupStanding::Ours,
             approval: None,
             run: RunId::parse("run_1").unwrap(),
@@ -167,7 +169,12 @@ impl Case {
             is_repeat: false,
             previous: self.previous,
             modified: Some(now()),
-            policy: Policy { guards: &self.guards, confirm_absence: self.confirm_absence, members_per_request: 5000 },
+            policy: Policy {
+                guards: &self.guards,
+                confirm_absence: self.confirm_absence,
+                members_per_request: 5000,
+                replace_plans: self.replace_plans,
+            },
             approval: self.approval.as_ref(),
             now: now(),
         };
@@ -328,7 +335,7 @@ fn plan_beside<T>(baseline: Baseline, look: impl FnOnce(&Plan<'_>, &Input<'_>) -
         is_repeat: false,
         previous: None,
         modified: None,
-        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000 },
+        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
         approval: None,
         now: now(),
     };

@@ -75,6 +75,10 @@ pub(in crate::store) fn batch(id: &str, run: &str, group: &str) -> Batch {
             reason: "the plan is unknown".to_owned(),
         }],
         error: None,
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
     }
 }
 

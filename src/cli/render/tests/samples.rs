@@ -167,6 +167,10 @@ pub(super) fn batch(id: &str, of: &str, phase: Phase) -> Batch {
         removed: if is_done { 2 } else { 0 },
         failures: Vec::new(),
         error: None,
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
     }
 }
 
