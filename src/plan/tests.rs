@@ -301,19 +301,6 @@ fn a_person_of_another_source_keeps_that_sources_record() {
     assert_eq!(case.class_of("P9"), Class::Kept(Doubt::OtherSource(SourceName::parse("payroll").unwrap())));
 }
 
-#[test]
-fn a_person_whom_the_file_puts_into_another_group_stays_where_they_are() {
-    let case = || {
-        Case::confirmed(&["E1", "E2"])
-            .file(vec![covered("E1", "acme"), covered("E2", "bolt")])
-            .with(|case| case.confirmed.push(("bolt", vec![entry("E9", HRIS)])))
-            .with(|case| case.people.push(covered("E9", "bolt")))
-    };
-    assert_eq!(case().payload(), ["E1", "E2"]);
-    let bolt = case().plan(|plan, _| plan.groups.iter().find(|group| group.group.as_str() == "bolt").unwrap().size());
-    assert_eq!(bolt, 1, "and is not added there");
-}
-
 /// The plan of a file that names E1 alone, for a group with something under way.
 fn plan_beside<T>(baseline: Baseline, look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T) -> T {
     let run = RunId::parse("run_1").unwrap();
