@@ -14,7 +14,6 @@ use super::{Api, Config, Guards, Mode, PhoneFormat, Poll, Retention, Source, kin
 const NOT_YET: &[(&str, Option<&str>)] = &[
     ("source.resync", None),
     ("source.expect_by", None),
-    ("source.plan.change", Some("replace")),
     ("guards.rolling_removals", None),
     ("guards.rolling_window", None),
     ("source.guards.rolling_removals", None),

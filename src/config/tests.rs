@@ -390,7 +390,6 @@ fn what_is_not_done_yet_is_refused_and_defaults_are_not() {
     each_is_found(&[
         ("name =", "resync = \"0 3 * * Sun\"\nname =", "6: source.resync is not yet supported"),
         ("name =", "expect_by = \"30 7 * * *\"\nname =", "6: source.expect_by is not yet supported"),
-        ("default =", "change = \"replace\"\ndefault =", "23: source.plan.change is not yet supported"),
         ("[[source]]", "[guards]\nrolling_removals = 5\n[[source]]", "6: guards.rolling_removals is not yet supported"),
         (
             "[[source]]",
@@ -403,7 +402,7 @@ fn what_is_not_done_yet_is_refused_and_defaults_are_not() {
             "23: source.guards.rolling_removals is not yet supported",
         ),
     ]);
-    each_is_fine(&[("default =", "change = \"report\"\ndefault =")]);
+    each_is_fine(&[("default =", "change = \"report\"\ndefault ="), ("default =", "change = \"replace\"\ndefault =")]);
     let findings = findings_in(MINIMAL, &variables(&[("ROSTERD_GUARDS__ROLLING_REMOVALS", "5")]));
     assert_eq!(findings[0].file, "environment variable ROSTERD_GUARDS__ROLLING_REMOVALS");
 }
