@@ -403,6 +403,9 @@ pub struct ChangedMember {
     pub reference_id: ReferenceId,
     /// Which fields differ, never their values.
     pub fields: Vec<String>,
+    /// Whether coverage ends and begins again, so that another plan takes effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joins_again: bool,
 }
 
 /// A member who comes from another group.

@@ -73,7 +73,8 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
         Class::Returning => report.returning.push(reference_id),
         Class::Changed(fields) => {
             let fields = fields.iter().map(|field| field.name().to_owned()).collect();
-            report.changed.push(ChangedMember { reference_id, fields });
+            let joins_again = decision.is_replaced_in(&report.group);
+            report.changed.push(ChangedMember { reference_id, fields, joins_again });
         }
         Class::Unchanged => report.unchanged += 1,
         Class::Terminated(_) => report.terminated.push(reference_id),

@@ -647,3 +647,7 @@ proptest! {
         prop_assert!(again.plan(|plan, _| !plan.groups.iter().any(GroupPlan::is_changed)));
     }
 }
+
+// === moves between groups ===
+
+mod moves;

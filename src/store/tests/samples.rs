@@ -140,7 +140,11 @@ fn plan(file: FileFacts, guard: GuardReport) -> PlanReport {
             after: 5,
             new: vec![who("E1")],
             returning: vec![],
-            changed: vec![ChangedMember { reference_id: who("E2"), fields: vec!["city".to_owned()] }],
+            changed: vec![ChangedMember {
+                reference_id: who("E2"),
+                fields: vec!["city".to_owned()],
+                joins_again: false,
+            }],
             moved_in: vec![MovedIn { reference_id: who("E3"), from: group("beta") }],
             moved_out: vec![],
             terminated: vec![who("E4")],

@@ -112,8 +112,12 @@ pub(super) fn full_group(name: &str) -> GroupReport {
         new: ids(["00901", "00902"]),
         returning: ids(["00017"]),
         changed: vec![
-            ChangedMember { reference_id: id("00021"), fields: vec!["last_name".to_owned(), "email".to_owned()] },
-            ChangedMember { reference_id: id("00022"), fields: vec!["zipcode".to_owned()] },
+            ChangedMember {
+                reference_id: id("00021"),
+                fields: vec!["last_name".to_owned(), "email".to_owned()],
+                joins_again: false,
+            },
+            ChangedMember { reference_id: id("00022"), fields: vec!["zipcode".to_owned()], joins_again: false },
         ],
         moved_in: vec![MovedIn { reference_id: id("00502"), from: group("acme-ops") }],
         moved_out: vec![MovedOut { reference_id: id("00501"), to: group("acme-ops") }],
