@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 
 use crate::export::problem::Severity;
 use crate::report::{
-    Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
+    Arrival, Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
 };
 use crate::roster::member::Field;
 use page::{Page, clean, people};
@@ -346,8 +346,18 @@ fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]
             doubts.insert(person, (yes_no(kept.is_covered()), sentence(&clean(why, 200))));
         }
     }
-    for failure in batches.iter().flat_map(|batch| &batch.failures) {
+    let failures = batches.iter().flat_map(|batch| batch.failures.iter().map(move |failure| (batch, failure)));
+    for (batch, failure) in failures {
+        let has_left =
+            |arrival: &Arrival| arrival.stays.is_none() && arrival.reference_id.as_str() == failure.reference_id;
         let doubt = match failure.operation.as_str() {
+            "move" => (yes_no(true), format!("The change was not made: the person {}.", clean(&failure.reason, 200))),
+            "add" if batch.moves_in.iter().any(has_left) => (
+                yes_no(false),
+                "The person has left the former group, or plan, and could not be added again. It is tried again until it \
+                 works; tell whoever runs rosterd."
+                    .to_owned(),
+            ),
             "remove" => (yes_no(true), "The coverage could not be ended; it is tried again.".to_owned()),
             "add" => (yes_no(false), "The person could not be added; it is tried again with the next file.".to_owned()),
             _ => ("not known", "Ask whoever runs rosterd.".to_owned()),
@@ -368,7 +378,7 @@ fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]
 fn new_plans(page: &mut Page, plan: Option<&PlanReport>) {
     let changed = plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.changed);
     let people: Vec<&str> = changed
-        .filter(|changed| changed.fields.iter().any(|field| field == Field::PlanId.name()))
+        .filter(|changed| !changed.joins_again && changed.fields.iter().any(|field| field == Field::PlanId.name()))
         .map(|changed| changed.reference_id.as_str())
         .collect();
     if people.is_empty() {
