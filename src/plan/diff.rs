@@ -152,7 +152,8 @@ fn absent<'a>(input: &Input<'a>, group: &GroupRef, entry: &'a Entry) -> Decision
     }
     let seen = seen_missing(input, &entry.member.reference_id);
     let needed = input.policy.confirm_absence;
-    if seen < needed && input.approval.is_none() {
+    // An approval of doubtful records was shown the person as kept.
+    if seen < needed && (input.approval.is_none() || input.mistrust.is_some()) {
         stays(entry, Class::Kept(Doubt::Absent { seen, needed }))
     } else {
         decision(entry, Class::Missing, None)

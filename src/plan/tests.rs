@@ -168,6 +168,7 @@ impl Case {
             previous: self.previous,
             modified: Some(now()),
             policy: Policy { guards: &self.guards, confirm_absence: self.confirm_absence, members_per_request: 5000 },
+            mistrust: None,
             approval: self.approval.as_ref(),
             now: now(),
         };
@@ -329,6 +330,7 @@ fn plan_beside<T>(baseline: Baseline, look: impl FnOnce(&Plan<'_>, &Input<'_>) -
         previous: None,
         modified: None,
         policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000 },
+        mistrust: None,
         approval: None,
         now: now(),
     };
