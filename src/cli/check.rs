@@ -97,8 +97,10 @@ fn check_trail(config: &Config) -> Option<Checked> {
     if ["db", "store.json"].iter().any(|name| config.state_dir.join(name).exists()) {
         return None;
     }
-    let source =
-        config.sources.iter().find(|source| matches!(Spool::at(&source.inbox).newest_processed(), Ok(Some(_))))?;
+    let source = config
+        .sources
+        .iter()
+        .find(|source| Spool::at(&source.inbox).newest_processed().is_ok_and(|newest| !newest.is_empty()))?;
     Some(Checked::doubtful(
         "state",
         format!(

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use crate::config::{Config, Source};
 use crate::intake::spool::{Spool, Trail};
+use crate::report::Run;
 use crate::roster::ids::SourceName;
 use crate::store::{RunFilter, Store, StoreError};
 
@@ -43,25 +44,25 @@ pub fn look(store: &Store, config: &Config, now: DateTime<Utc>) -> Result<BTreeS
 /// Compares the state with one inbox. Whether that could be looked at: a share may be away.
 fn look_at(store: &Store, config: &Config, source: &Source, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let newest = match Spool::at(&source.inbox).newest_processed() {
-        Ok(Some(newest)) => newest,
-        Ok(None) => return Ok(true),
+        Ok(newest) => newest,
         Err(error) => {
             debug!(source = %source.name, %error, "the inbox cannot be compared with the state now");
             return Ok(false);
         }
     };
-    let received = newest.at.format(MINUTE);
+    let Some(at) = newest.first().map(|trail| trail.at) else { return Ok(true) };
+    let received = at.format(MINUTE);
     let reason = if store.is_blank()? {
         format!(
             "the record of who is covered is lost: the state was empty, although exports were processed (till {received})"
         )
-    } else if is_newer_than_state(store, config, source, &newest, now)? {
+    } else if is_newer_than_state(store, config, source, (at, &newest), now)? {
         format!("the record of who is covered is older than the export processed {received}, of which it knows nothing")
     } else {
         return Ok(true);
     };
     // A clock that was set back must not raise the same doubt at every start.
-    mark(store, config, &reason, now.max(newest.at))?;
+    mark(store, config, &reason, now.max(at))?;
     Ok(true)
 }
 
@@ -71,34 +72,36 @@ fn mark(store: &Store, config: &Config, reason: &str, since: DateTime<Utc>) -> R
     Ok(())
 }
 
-/// Whether the newest processed export is unknown to a state that should know it. An export is filed away only after its run is on
+/// Whether one of the newest processed exports is unknown to a state that should know it. An export is filed away only after its run is on
 /// record, so an unknown one was filed by another state than this.
 fn is_newer_than_state(
     store: &Store,
     config: &Config,
     source: &Source,
-    newest: &Trail,
+    (at, newest): (DateTime<Utc>, &[Trail]),
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    if store.doubt()?.is_some_and(|doubt| newest.at <= doubt.since) {
+    if store.doubt()?.is_some_and(|doubt| at <= doubt.since) {
         return Ok(false);
     }
     // The state may have forgotten runs that are older than it is told to keep.
     let kept = config.retention.history.and_then(|kept| TimeDelta::from_std(kept).ok());
-    if kept.and_then(|kept| now.checked_sub_signed(kept)).is_some_and(|forgotten| newest.at < forgotten) {
+    if kept.and_then(|kept| now.checked_sub_signed(kept)).is_some_and(|forgotten| at < forgotten) {
         return Ok(false);
     }
     let last = store.source(&source.name)?.and_then(|state| state.last_accepted);
-    if last.is_some_and(|last| newest.at <= last.accepted_at) {
+    // To the second, as in the names of files.
+    if last.as_ref().is_some_and(|last| at.timestamp() < last.accepted_at.timestamp()) {
         return Ok(false);
     }
     // Of any source: the inbox may have belonged to one with another name.
-    let runs = store.runs(&RunFilter { since: Some(newest.at), ..RunFilter::default() }, usize::MAX)?;
-    let is_known = runs.iter().any(|run| {
-        let is_it = run.file.as_ref().is_some_and(|file| file.sha256.starts_with(&newest.sha8));
-        is_it && run.received_at.timestamp() == newest.at.timestamp()
-    });
-    Ok(!is_known)
+    let runs = store.runs(&RunFilter { since: Some(at), ..RunFilter::default() }, usize::MAX)?;
+    let is_of = |run: &Run, trail: &Trail| {
+        let is_it = run.file.as_ref().is_some_and(|file| file.sha256.starts_with(&trail.sha8));
+        is_it && run.received_at.timestamp() == trail.at.timestamp()
+    };
+    let is_last = |trail: &Trail| last.as_ref().is_some_and(|last| last.sha256.starts_with(&trail.sha8));
+    Ok(newest.iter().any(|trail| !is_last(trail) && !runs.iter().any(|run| is_of(run, trail))))
 }
 
 impl Desk {

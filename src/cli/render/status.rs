@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::report::{Batch, DoubtStatus, GroupStatus, SourceStatus, Status};
-use crate::roster::ids::{BatchId, GroupId, GroupRef};
+use crate::roster::ids::{BatchId, GroupId, GroupRef, SourceName};
 
 use super::json::{json_groups, json_status};
 use super::page::Page;
@@ -128,11 +128,11 @@ fn doubt(page: &mut Page, doubt: &DoubtStatus, now: DateTime<Utc>) {
     page.fact(2, "since", None, &format!("{} ({})", time(doubt.since), age(doubt.since, now)));
     let names = |names: Vec<&str>| names.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ");
     if !doubt.sources.is_empty() {
-        let sources = names(doubt.sources.iter().map(|source| source.as_str()).collect());
+        let sources = names(doubt.sources.iter().map(SourceName::as_str).collect());
         page.fact(2, "held", None, &format!("the next export of {sources}"));
     }
     if !doubt.groups.is_empty() {
-        let shown = names(doubt.groups.iter().take(DOUBTS).map(|group| group.as_str()).collect());
+        let shown = names(doubt.groups.iter().take(DOUBTS).map(GroupRef::as_str).collect());
         let more = doubt.groups.len().saturating_sub(DOUBTS);
         let more = if more == 0 { String::new() } else { format!(" and {more} more (--json has all)") };
         page.fact(2, "in doubt", None, &format!("{shown}{more}, until an approved roster is confirmed"));

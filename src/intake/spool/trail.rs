@@ -16,12 +16,12 @@ pub struct Trail {
 }
 
 impl Spool {
-    /// The newest processed export that rosterd filed; none without any. Nothing is made or changed.
-    pub fn newest_processed(&self) -> Result<Option<Trail>, SpoolError> {
+    /// The newest processed exports that rosterd filed, all of one second; none without any. Nothing is made or changed.
+    pub fn newest_processed(&self) -> Result<Vec<Trail>, SpoolError> {
         let folder = Place::Processed.folder();
         let processed = match folders::open_within(&self.open_inbox()?, folder) {
             Ok(processed) => processed,
-            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(Vec::new()),
             Err(error) => return Err(self.io("open", folder, error)),
         };
         let months = folders::list(&processed).map_err(|error| self.io("list", folder, error))?;
@@ -32,12 +32,13 @@ impl Spool {
             let inside = folders::open_within(&processed, name).map_err(|error| self.io("open", name, error))?;
             let found = folders::list(&inside).map_err(|error| self.io("list", name, error))?;
             let files = found.iter().filter(|found| matches!(found.thing, Thing::File(_)));
-            let trails = files.filter_map(|found| trail(found.name.to_str()?));
-            if let Some(newest) = trails.max_by_key(|trail| trail.at) {
-                return Ok(Some(newest));
+            let mut trails: Vec<Trail> = files.filter_map(|found| trail(found.name.to_str()?)).collect();
+            if let Some(newest) = trails.iter().map(|trail| trail.at).max() {
+                trails.retain(|trail| trail.at == newest);
+                return Ok(trails);
             }
         }
-        Ok(None)
+        Ok(Vec::new())
     }
 }
 
@@ -58,7 +59,7 @@ mod tests {
     fn the_newest_export_is_told_by_its_name_and_what_others_put_there_is_not_ours() {
         let inbox = tempfile::tempdir().unwrap();
         let spool = Spool::at(inbox.path());
-        assert_eq!(spool.newest_processed().unwrap(), None);
+        assert_eq!(spool.newest_processed().unwrap(), []);
         assert!(!inbox.path().join("processed").exists(), "looking makes nothing");
         let put = |path: &str| {
             let path = inbox.path().join("processed").join(path);
@@ -67,14 +68,18 @@ mod tests {
         };
         put("2026-12/somebody's copy.csv");
         put("2026-12/20261203T060000Z_0c0c0c0c_c.csv.receipt.txt");
-        assert_eq!(spool.newest_processed().unwrap(), None);
+        assert_eq!(spool.newest_processed().unwrap(), []);
         put("2026-10/20261030T060000Z_0d0d0d0d_d.csv");
         put("2026-11/20261101T060000Z_0a0a0a0a_a.csv");
         put("2026-11/20261102T060000Z_0b0b0b0b-2_b.csv");
         put("2026-11/20261102T060000Z_0b0b0b0b-2_b.csv.receipt.txt");
-        let newest = spool.newest_processed().unwrap().unwrap();
         let at = "2026-11-02T06:00:00Z".parse().unwrap();
-        assert_eq!(newest, Trail { at, sha8: "0b0b0b0b".to_owned() });
+        let trail = |sha8: &str| Trail { at, sha8: sha8.to_owned() };
+        assert_eq!(spool.newest_processed().unwrap(), [trail("0b0b0b0b")]);
+        put("2026-11/20261102T060000Z_0e0e0e0e_e.csv");
+        let mut both = spool.newest_processed().unwrap();
+        both.sort_by(|a, b| a.sha8.cmp(&b.sha8));
+        assert_eq!(both, [trail("0b0b0b0b"), trail("0e0e0e0e")]);
     }
 
     #[test]
