@@ -262,6 +262,21 @@ mod tests {
         is_a_day_like_any_other(&bench, &["E1", "E2", "E4", "E5"]);
     }
 
+    fn rewrite(bench: &Bench, from: &str, to: &str) {
+        let path = bench.path("config.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    #[test]
+    fn a_source_with_another_name_is_no_sign_of_an_older_state() {
+        let bench = Bench::new();
+        bench.sync("day1.csv", &export(&["E1", "E2"])).ends_with(0);
+        rewrite(&bench, "name = \"hris\"", "name = \"people\"");
+        bench.run(&["status"]).ends_with(0);
+    }
+
     // === another API ===
 
     fn point_at(bench: &Bench, url: &str) {

@@ -188,6 +188,11 @@ impl Judge<'_, '_> {
                 people(group.size_before() as u64),
                 people(after)
             )
+        } else if self.input.mistrust.is_some() {
+            format!(
+                "nothing is on record of who is in {name}: submitting {} would remove everybody else whom the API covers there",
+                people(after)
+            )
         } else {
             format!(
                 "{name} was in the API before rosterd and its members are not known: submitting {} would remove everybody \

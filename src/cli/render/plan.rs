@@ -11,7 +11,7 @@ use crate::roster::member::Field;
 
 use super::json::json_plan;
 use super::page::Page;
-use super::status::NEWER_STATE;
+use super::status::{COMPARE, NEWER_STATE};
 use super::words::{clean, count, many, shell_path, shell_word, some, stop};
 use super::{Screen, Tone};
 
@@ -379,6 +379,7 @@ fn next(page: &mut Page, plan: &PlanReport) {
             page.say("Nothing is sent by `plan`. If the export is wrong, mend it and drop it again.");
             if is_mistrusted(&plan.guards) {
                 page.say(NEWER_STATE);
+                page.say(COMPARE);
             }
             page.say(if is_held_whole(&plan.guards) {
                 "If it is right, this records it as a held run and sends nothing:"

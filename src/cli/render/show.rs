@@ -7,7 +7,7 @@ use crate::report::{
 use super::json::{json_batch, json_run};
 use super::page::Page;
 use super::plan::{Depth, fields, file, groups, guards, is_approvable, is_mistrusted, problems, sums};
-use super::status::NEWER_STATE;
+use super::status::{COMPARE, NEWER_STATE};
 use super::words::{clean, many, phase, shell_word, span, state, time, trigger};
 use super::{Screen, Tone};
 
@@ -174,6 +174,7 @@ fn held(page: &mut Page, run: &Run, guards: &[GuardReport], what: &str) {
     page.item(2, &format!("{what} If the export is wrong, drop a mended one: it takes this one's place."));
     if is_mistrusted(guards) {
         page.item(2, NEWER_STATE);
+        page.item(2, COMPARE);
     }
     if is_approvable(guards) {
         page.item(2, "If it is right, release what the guards above hold:");

@@ -19,6 +19,10 @@ const DOUBTS: usize = 10;
 pub(super) const NEWER_STATE: &str = "If the right state still exists (a newer backup, a file system that was not mounted, the base_url that \
      it was made with), stop rosterd, put it back and start again: then nothing has to be approved.";
 
+/// Where to look before approving what meets doubtful records.
+pub(super) const COMPARE: &str = "Compare the export with the last one in the folder processed of its inbox: whoever is in that one and not \
+     in this would lose coverage, whether or not they left.";
+
 /// What `groups` says without groups.
 const NO_GROUPS: &str = "\
 No groups yet. The first export makes them (create = true), or
@@ -138,11 +142,10 @@ fn doubt(page: &mut Page, doubt: &DoubtStatus, now: DateTime<Utc>) {
         page.fact(2, "in doubt", None, &format!("{shown}{more}, until an approved roster is confirmed"));
     }
     page.item(2, NEWER_STATE);
-    page.item(
-        2,
-        "If there is none, drop a current, complete export of each source, look at what is held, and release it:",
-    );
+    page.item(2, "If there is none, drop a current, complete export of each source, and look at what is held:");
     page.command(4, "rosterd show RUN");
+    page.item(2, COMPARE);
+    page.item(2, "If it is right, release it:");
     page.command(4, "rosterd approve RUN --reason TEXT");
 }
 
