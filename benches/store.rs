@@ -127,6 +127,7 @@ fn record(run: &RunId, now: DateTime<Utc>) -> RunRecord {
         batches: Vec::<BatchId>::new(),
         reason: None,
         actor: None,
+        approves: None,
     };
     RunRecord { run, plan: None, filed_as: None }
 }
@@ -136,6 +137,7 @@ fn state() -> SourceState {
         source: SourceName::parse("hris").unwrap(),
         last_accepted: None,
         absences: std::collections::BTreeMap::new(),
+        losses: Vec::new(),
         fired: std::collections::BTreeMap::new(),
     }
 }

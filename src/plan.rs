@@ -5,19 +5,21 @@
 //! back to what is confirmed. The payload of a group is composed from the decisions: the new file's records, and the
 //! confirmed records of whoever is in doubt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::config::Guards;
-use crate::report::{Counts, GuardReport, GuardVerdict, PlanVerdict};
+use crate::report::{Counts, GuardReport, GuardVerdict, PlanReport, PlanVerdict};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Field, Member};
-use crate::roster::{Absence, ConfirmedRoster, Entry, Origin, Reading, Uncovered};
+use crate::roster::{Absence, ConfirmedRoster, Entry, Loss, Origin, Reading, Uncovered};
 
 pub mod diff;
 pub mod guards;
 pub mod identity;
+mod losses;
+pub mod mutants;
 pub mod summary;
 
 /// Everything that a plan depends on.
@@ -33,6 +35,8 @@ pub struct Input<'a> {
     pub baselines: &'a BTreeMap<GroupRef, Baseline>,
     /// How long which people have been missing from this source.
     pub absences: &'a BTreeMap<ReferenceId, Absence>,
+    /// Whom plans of all sources removed lately without an approval.
+    pub losses: &'a [Loss],
     /// Whether the export's content is that of the last accepted one: who is missing from it was counted then.
     pub is_repeat: bool,
     /// What the export before this one was like; none before the first.
@@ -131,8 +135,8 @@ impl Baseline {
     /// Everybody who is, or may be, covered; sorted by reference id.
     pub fn covered(&self) -> &[Entry] {
         match &self.covered {
-            Some(covered) => covered,
-            None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
+            Some(covered) if !mutants::is_off("in_flight") => covered,
+            Some(_) | None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
         }
     }
 
@@ -176,11 +180,14 @@ impl Baseline {
     }
 }
 
-/// What a person released by `approve`: a ceiling for each guard that held, not a blank cheque.
+/// What a person released by `approve`: what the held plan showed, not a blank cheque. Nobody may leave a roster by an approval
+/// whom that plan did not name; for everything else the count that each guard showed is the ceiling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approval {
     /// What each guard counted when it was approved.
     pub ceilings: Vec<Ceiling>,
+    /// Whom the held plan named as leaving, or as kept, group by group.
+    pub shown: BTreeMap<GroupRef, BTreeSet<ReferenceId>>,
 }
 
 /// One approved sum.
@@ -195,15 +202,26 @@ pub struct Ceiling {
 }
 
 impl Approval {
-    /// The approval of everything that `guards` held.
-    pub fn of(guards: &[GuardReport]) -> Self {
-        let held = guards.iter().filter(|report| report.verdict == GuardVerdict::Hold);
+    /// The approval of everything that a plan holds.
+    pub fn of(plan: &PlanReport) -> Self {
+        let held = plan.guards.iter().filter(|report| report.verdict == GuardVerdict::Hold);
         let ceilings = held.map(|report| Ceiling {
             guard: report.guard.clone(),
             group: report.group.clone(),
             value: report.value,
         });
-        Self { ceilings: ceilings.collect() }
+        let shown = plan.groups.iter().map(|group| {
+            let leaving = group.terminated.iter().chain(&group.missing);
+            let moving = group.moved_out.iter().map(|moved| &moved.reference_id);
+            let kept = group.kept.iter().map(|kept| &kept.reference_id);
+            (group.group.clone(), leaving.chain(moving).chain(kept).cloned().collect())
+        });
+        Self { ceilings: ceilings.collect(), shown: shown.collect() }
+    }
+
+    /// Whether this person was shown as somebody who leaves, or would but for a doubt.
+    fn names(&self, group: &GroupRef, reference_id: &ReferenceId) -> bool {
+        mutants::is_off("approved_people") || self.shown.get(group).is_some_and(|people| people.contains(reference_id))
     }
 
     fn covers(&self, guard: &str, group: Option<&GroupRef>, value: u64) -> bool {
@@ -224,6 +242,8 @@ pub struct Plan<'a> {
     pub is_held_whole: bool,
     /// The source's absences, once this export is accepted.
     pub absences: BTreeMap<ReferenceId, Absence>,
+    /// Whom this plan removes without an approval.
+    pub losses: Vec<Loss>,
     input: Input<'a>,
 }
 
@@ -342,8 +362,10 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
     let identity = identity::look(&groups);
     let judged = guards::evaluate(&input, &groups, &identity);
     let is_held_whole = guards::apply(&judged, &mut groups);
-    let guards = judged.into_iter().map(|judgement| judgement.report).collect();
-    Plan { groups, guards, is_held_whole, absences, input }
+    let mut guards: Vec<GuardReport> = judged.into_iter().map(|judgement| judgement.report).collect();
+    guards.extend(guards::confirmed_by_approval(&groups, &guards));
+    let losses = losses::of(&input, &groups);
+    Plan { groups, guards, is_held_whole, absences, losses, input }
 }
 
 impl Plan<'_> {

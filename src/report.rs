@@ -39,6 +39,18 @@ pub struct Run {
     pub reason: Option<String>,
     /// Who set it off or approved it, where that is a person.
     pub actor: Option<String>,
+    /// The held plan that this run was approved for; none for every other trigger.
+    #[serde(default)]
+    pub approves: Option<Approves>,
+}
+
+/// What an approval was bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approves {
+    /// The run that was held.
+    pub run: RunId,
+    /// The fingerprint of its plan.
+    pub fingerprint: Option<String>,
 }
 
 /// What set a run off.
@@ -288,6 +300,9 @@ pub struct PlanReport {
     pub problems: Vec<ProblemReport>,
     /// Group by group, those with anything to say.
     pub groups: Vec<GroupReport>,
+    /// Of the file, the guards and everybody named above, where something is held: what an approval is bound to.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
 }
 
 /// The whole plan's fate.

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use crate::report::{Batch, PlanReport, Run};
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
-use crate::roster::{Absence, ConfirmedRoster, Entry};
+use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 
 mod batches;
 mod changes;
@@ -144,6 +144,8 @@ pub struct SourceState {
     pub last_accepted: Option<AcceptedExport>,
     /// Confirmed people that the last accepted exports lack, and for how many exports in a row.
     pub absences: BTreeMap<ReferenceId, Absence>,
+    /// Whom accepted plans of the source removed lately without an approval.
+    pub losses: Vec<Loss>,
     /// Nominal time at which each schedule (`schedule`, `resync`, `expect_by`) last fired, so that a missed one fires once.
     pub fired: BTreeMap<String, DateTime<Utc>>,
 }
@@ -151,7 +153,7 @@ pub struct SourceState {
 impl SourceState {
     /// A source that never delivered.
     pub fn new(source: SourceName) -> Self {
-        Self { source, last_accepted: None, absences: BTreeMap::new(), fired: BTreeMap::new() }
+        Self { source, last_accepted: None, absences: BTreeMap::new(), losses: Vec::new(), fired: BTreeMap::new() }
     }
 }
 

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
@@ -24,11 +25,11 @@ use crate::intake::InboxState;
 use crate::intake::spool::{Claimed, Place, SpoolError};
 use crate::plan::Approval;
 use crate::report::{
-    Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run, RunState,
-    Trigger,
+    Approves, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run,
+    RunState, Trigger,
 };
-use crate::roster::Reading;
 use crate::roster::ids::{RunId, SourceName};
+use crate::roster::{Loss, Reading};
 use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError};
 
 pub mod answers;
@@ -43,7 +44,7 @@ pub mod trust;
 
 use baseline::Known;
 use examine::{ExamineError, Examined};
-use planning::{Planned, Release};
+use planning::{Planned, Purpose};
 
 /// Where exports are passed over.
 #[derive(Debug)]
@@ -91,9 +92,20 @@ pub struct Job {
     /// The person who set it off.
     pub actor: Option<String>,
     /// What that person released, and why.
-    pub approval: Option<(Approval, String)>,
+    pub approval: Option<Release>,
     /// Whether the content counts although it is that of the last accepted export: a person wants it delivered again.
     pub again: bool,
+}
+
+/// What a person releases.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// What was held.
+    pub approval: Approval,
+    /// The run and the plan that the person saw.
+    pub approves: Approves,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a pass came to no end. The file stays claimed; nothing was recorded.
@@ -229,9 +241,9 @@ impl Desk {
         }
         self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
-        let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
-        let release = Release::Carry { modified: job.file.modified, approval };
-        let planned = self.plan(&source, &id, (examined, known?), release).await?;
+        let approval = job.approval.as_ref().map(|release| release.approval.clone());
+        let purpose = Purpose::Carry { modified: job.file.modified, approval };
+        let planned = self.plan(&source, &id, (examined, known?), purpose).await?;
         self.record(&job, run, (planned, sends), state).await
     }
 
@@ -271,7 +283,8 @@ impl Desk {
             modified: Some(job.file.modified),
             accepted_at: now,
         };
-        let state = SourceState { last_accepted: Some(accepted), absences: planned.absences, ..state };
+        let losses = remembered(state.losses, planned.losses, self.source(&job.source)?.guards.rolling_window, now);
+        let state = SourceState { last_accepted: Some(accepted), absences: planned.absences, losses, ..state };
         let record = RunRecord { run, plan: Some(planned.report), filed_as: Some(claimed_as(&job.file)) };
         let (written, works) = (record.clone(), planned.works);
         let batches = works.len();
@@ -308,6 +321,7 @@ impl Desk {
             }],
             problems: problems.into_iter().map(|problem| ProblemReport { problem, still_covered: None }).collect(),
             groups: Vec::new(),
+            fingerprint: None,
         };
         self.conclude(job, run, RunState::Rejected, Some(report)).await
     }
@@ -336,7 +350,7 @@ impl Desk {
         let superseded = self.store.call(move |store| filing::supersede_held(store, &by)).await?;
         for run in superseded {
             info!(run = %run, "a newer export supersedes the held run");
-            self.rewrite_receipt(&run).await;
+            self.refile(&run).await;
         }
         Ok(())
     }
@@ -394,6 +408,14 @@ fn is_news(guard: &GuardReport) -> bool {
     guard.verdict != GuardVerdict::Pass || guard.group.is_none()
 }
 
+/// The losses that still count.
+fn remembered(mut known: Vec<Loss>, new: Vec<Loss>, window: Duration, now: DateTime<Utc>) -> Vec<Loss> {
+    let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
+    known.retain(|loss| now - loss.at < window);
+    known.extend(new);
+    known
+}
+
 fn held_reason(guards: &[GuardReport]) -> Option<String> {
     let held: Vec<&str> = guards
         .iter()
@@ -415,7 +437,8 @@ fn new_run(id: &RunId, job: &Job, now: DateTime<Utc>) -> Run {
         guards: Vec::new(),
         counts: Counts::default(),
         batches: Vec::new(),
-        reason: job.approval.as_ref().map(|(_, reason)| reason.clone()),
+        reason: job.approval.as_ref().map(|release| release.reason.clone()),
         actor: job.actor.clone(),
+        approves: job.approval.as_ref().map(|release| release.approves.clone()),
     }
 }

@@ -259,6 +259,15 @@ impl World<'_> {
         let filed = life::filed(self.inbox);
         let records: Vec<_> = life::runs(store).iter().map(|run| store.run(&run.run).unwrap().unwrap()).collect();
         let known: Vec<&str> = records.iter().filter_map(|record| record.filed_as.as_deref()).collect();
+        // A held file that went to the processed ones: it has the same name there, and the record says where it was.
+        let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let (mut moved_on, filed): (Vec<_>, Vec<_>) =
+            filed.into_iter().partition(|path| known.iter().any(|known| base(known) == base(path)));
+        moved_on.retain(|path| !known.contains(&path.as_str()));
+        for path in moved_on {
+            let back = known.iter().find(|known| base(known) == base(&path)).unwrap();
+            std::fs::rename(self.inbox.join(&path), self.inbox.join(back)).unwrap();
+        }
         for record in &records {
             let Some(claimed) = record.filed_as.as_ref().filter(|path| path.starts_with(".rosterd/")) else { continue };
             let sha8 = &record.run.file.as_ref().unwrap().sha256;

@@ -224,7 +224,8 @@ mod tests {
         bench.run_of("short.csv", &["superseded"]);
         bench.run(&["status"]).ends_with(0);
         bench.run(&["approve", id(&run), "--reason", "again"]).ends_with(64);
-        receipt(&bench, "held", "short.csv", "Replaced");
+        receipt(&bench, "processed", "short.csv", "Replaced");
+        assert_eq!(files(&bench.inbox().join("held")), Vec::<String>::new(), "nothing waits any more");
         receipt(&bench, "processed", "short.csv", "Accepted and delivered.");
         daemon.stop();
     }
@@ -236,7 +237,8 @@ mod tests {
         let run = hold(&bench);
         bench.run(&["discard", id(&run), "--reason", "wrong file"]).ends_with(0);
         assert_eq!(bench.sandbox().roster(EAST).len(), 20);
-        receipt(&bench, "held", "short.csv", "Dropped");
+        receipt(&bench, "processed", "short.csv", "Dropped");
+        assert_eq!(files(&bench.inbox().join("held")), Vec::<String>::new(), "nothing waits any more");
         bench.run(&["status"]).ends_with(0);
         bench.run(&["approve", id(&run), "--reason", "no"]).ends_with(64);
         daemon.stop();

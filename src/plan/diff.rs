@@ -7,7 +7,7 @@ use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::member::Member;
 use crate::roster::{Absence, Entry, Person, Standing, Uncovered};
 
-use super::{Baseline, Class, Decision, Doubt, GroupPlan, Input, Record};
+use super::{Baseline, Class, Decision, Doubt, GroupPlan, Input, Record, mutants};
 
 /// Decides about every person of every group that the export names or the source has members in.
 pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
@@ -91,7 +91,7 @@ fn next_before<'a>(
 
 /// A covered person whom the export names in this group.
 fn known<'a>(input: &Input<'a>, entry: &'a Entry, person: &'a Person) -> Decision<'a> {
-    if entry.origin.source != *input.source {
+    if !is_ours(input, entry) {
         return elsewhere_owned(entry, person);
     }
     match &person.standing {
@@ -105,9 +105,19 @@ fn known<'a>(input: &Input<'a>, entry: &'a Entry, person: &'a Person) -> Decisio
             }
         }
         Standing::Uncovered(why) => leaves(entry, *why),
-        Standing::Invalid => stays(entry, Class::Kept(Doubt::Invalid)),
-        Standing::Conflict => stays(entry, Class::Kept(Doubt::Conflict)),
+        Standing::Invalid => doubtful(entry, Doubt::Invalid, "invalid"),
+        Standing::Conflict => doubtful(entry, Doubt::Conflict, "conflict"),
     }
+}
+
+/// Only the source that brought a person may change or remove them.
+fn is_ours(input: &Input<'_>, entry: &Entry) -> bool {
+    entry.origin.source == *input.source || mutants::is_off("other_source")
+}
+
+/// Invalid is not absent, and doubtful is held.
+fn doubtful<'a>(entry: &'a Entry, doubt: Doubt, rule: &str) -> Decision<'a> {
+    if mutants::is_off(rule) { decision(entry, Class::Missing, None) } else { stays(entry, Class::Kept(doubt)) }
 }
 
 /// A covered person of another source whom this export names too. Only the owner may change or remove them.
@@ -124,7 +134,7 @@ fn elsewhere_owned<'a>(entry: &'a Entry, person: &Person) -> Decision<'a> {
 
 /// A covered person whom the export does not name in this group.
 fn unnamed<'a>(input: &Input<'a>, group: &'a GroupRef, entry: &'a Entry) -> Decision<'a> {
-    if entry.origin.source != *input.source {
+    if !is_ours(input, entry) {
         return stays(entry, Class::Unchanged);
     }
     let Some(person) = input.reading.get(&entry.member.reference_id) else {
@@ -135,15 +145,15 @@ fn unnamed<'a>(input: &Input<'a>, group: &'a GroupRef, entry: &'a Entry) -> Deci
         (Standing::Covered(_), Some(to)) => {
             stays(entry, Class::Kept(Doubt::Moving { from: group.clone(), to: to.clone() }))
         }
-        (Standing::Conflict, _) => stays(entry, Class::Kept(Doubt::Conflict)),
+        (Standing::Conflict, _) => doubtful(entry, Doubt::Conflict, "conflict"),
         // A covered row always has a group; if it ever had none, the person is in doubt and stays.
-        (Standing::Invalid | Standing::Covered(_), _) => stays(entry, Class::Kept(Doubt::Invalid)),
+        (Standing::Invalid | Standing::Covered(_), _) => doubtful(entry, Doubt::Invalid, "invalid"),
     }
 }
 
 /// A covered person whom the export does not name at all. Absence is weak evidence.
 fn absent<'a>(input: &Input<'a>, group: &GroupRef, entry: &'a Entry) -> Decision<'a> {
-    if !input.reading.unidentified.is_empty() {
+    if !input.reading.unidentified.is_empty() && !mutants::is_off("unidentified") {
         return stays(entry, Class::Kept(Doubt::Unidentified));
     }
     // Stated terminations are often left out of the next export. To take that for a first absence would bring people back.
@@ -152,8 +162,9 @@ fn absent<'a>(input: &Input<'a>, group: &GroupRef, entry: &'a Entry) -> Decision
     }
     let seen = seen_missing(input, &entry.member.reference_id);
     let needed = input.policy.confirm_absence;
-    // An approval of doubtful records was shown the person as kept.
-    if seen < needed && (input.approval.is_none() || input.mistrust.is_some()) {
+    let is_approved = input.approval.is_some_and(|approval| approval.names(group, &entry.member.reference_id));
+    // An approval of doubtful records is about them, and not about who may have left.
+    if seen < needed && (!is_approved || input.mistrust.is_some()) && !mutants::is_off("absence") {
         stays(entry, Class::Kept(Doubt::Absent { seen, needed }))
     } else {
         decision(entry, Class::Missing, None)

@@ -9,12 +9,12 @@ use crate::roster::ids::GroupRef;
 use crate::roster::member::Field;
 
 use super::identity::{Identity, Place};
-use super::{Class, Decision, Doubt, GroupPlan, Input};
+use super::{Class, Decision, Doubt, GroupPlan, Input, losses, mutants};
 
 /// Additions up to this many never hold a group: small groups grow by leaps.
 const ADDITIONS_FLOOR: u64 = 10;
 /// Terminations up to this many never hold: a person stated each of them, with a date.
-const TERMINATIONS_FLOOR: u64 = 3;
+pub(super) const TERMINATIONS_FLOOR: u64 = 3;
 /// Invalid rows, and drifted identities, up to this many never hold a file: they are held one by one anyway.
 const ROWS_FLOOR: u64 = 2;
 /// Below this many members one changed column is no pattern.
@@ -43,7 +43,7 @@ enum Target {
 
 /// Evaluates every guard on the plain difference.
 pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &Identity) -> Vec<Judgement> {
-    let judge = Judge { input };
+    let judge = Judge { input, groups };
     let mut judged = Vec::new();
     judged.extend(judge.mistrust(groups));
     judged.extend(judge.stale());
@@ -67,15 +67,13 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
         match &judgement.target {
             Target::File => is_held_whole = true,
             Target::Group(at) => {
-                hold_in(groups, *at, guard, is_any_change);
+                hold_in(groups, *at, guard, &judgement.target);
                 if let Some(group) = groups.get_mut(*at) {
                     group.is_held = true;
                 }
             }
-            Target::Missing(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Missing)),
-            Target::Terminated(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Terminated(_))),
-            Target::Removals(at) => {
-                hold_in(groups, *at, guard, |class| matches!(class, Class::Missing | Class::Terminated(_)));
+            Target::Missing(at) | Target::Terminated(at) | Target::Removals(at) => {
+                hold_in(groups, *at, guard, &judgement.target);
             }
             Target::People(places, doubt) => {
                 for place in places {
@@ -97,13 +95,50 @@ fn is_any_change(class: &Class) -> bool {
     }
 }
 
-fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, is_held: impl Fn(&Class) -> bool) {
+impl Target {
+    /// Whether the guard, when it holds, puts such a decision back.
+    fn holds(&self, class: &Class) -> bool {
+        match self {
+            Self::Missing(_) => matches!(class, Class::Missing),
+            Self::Terminated(_) => matches!(class, Class::Terminated(_)),
+            Self::Removals(_) => matches!(class, Class::Missing | Class::Terminated(_)),
+            Self::File | Self::Group(_) => is_any_change(class),
+            Self::People(..) => false,
+        }
+    }
+}
+
+fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target: &Target) {
     let decisions = groups.get_mut(at).into_iter().flat_map(|group| &mut group.decisions);
-    decisions.filter(|decision| is_held(&decision.class)).for_each(|decision| decision.hold(Doubt::Guard(guard)));
+    decisions.filter(|decision| target.holds(&decision.class)).for_each(|decision| decision.hold(Doubt::Guard(guard)));
+}
+
+/// What an approval of the held plan does beyond the guards' own people: it confirms every absence (`design.md` 10). One line a
+/// group, so that whoever approves has seen it.
+pub(super) fn confirmed_by_approval(groups: &[GroupPlan<'_>], guards: &[GuardReport]) -> Vec<GuardReport> {
+    if !guards.iter().any(|report| report.verdict == GuardVerdict::Hold) {
+        return Vec::new();
+    }
+    let absent = |group: &GroupPlan<'_>| {
+        let is_absent = |decision: &&Decision<'_>| matches!(decision.class, Class::Kept(Doubt::Absent { .. }));
+        let value = group.decisions.iter().filter(is_absent).count() as u64;
+        let members = of_members(value, group.size_before() as u64, group.group);
+        let sum =
+            format!("{members} are missing for the first time; an approval of this run confirms it and removes them");
+        (value != 0).then(|| GuardReport {
+            guard: "confirm_absence".to_owned(),
+            group: Some(group.group.clone()),
+            value,
+            limit: 0,
+            verdict: GuardVerdict::Hold,
+            sum,
+        })
+    };
+    groups.iter().filter_map(absent).collect()
 }
 
 /// The names of all guards, as in the config, in plans and in receipts.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 17] = [
     "stale",
     "rows_dropped",
     "invalid_rows",
@@ -118,7 +153,9 @@ pub const NAMES: [&str; 15] = [
     "removals",
     "removals_max",
     "terminations",
+    "rolling_removals",
     "additions",
+    "confirm_absence",
 ];
 
 fn guard_name(name: &str) -> &'static str {
@@ -127,6 +164,7 @@ fn guard_name(name: &str) -> &'static str {
 
 struct Judge<'i, 'a> {
     input: &'i Input<'a>,
+    groups: &'i [GroupPlan<'a>],
 }
 
 /// What a guard saw, before the verdict.
@@ -141,17 +179,31 @@ struct Seen<'g> {
 impl Judge<'_, '_> {
     fn judge(&self, seen: Seen<'_>, target: Target) -> Judgement {
         let Seen { guard, group, value, limit, sum } = seen;
-        let verdict = if value <= limit {
+        let verdict = if value <= limit || mutants::is_off(guard) {
             GuardVerdict::Pass
-        } else if !UNAPPROVABLE.contains(&guard)
-            && self.input.approval.is_some_and(|approval| approval.covers(guard, group, value))
-        {
+        } else if self.is_approved(guard, group, value, &target) {
             GuardVerdict::Approved
         } else {
             GuardVerdict::Hold
         };
         let report = GuardReport { guard: guard.to_owned(), group: group.cloned(), value, limit, verdict, sum };
         Judgement { report, target }
+    }
+
+    /// Whether what the guard saw was shown to whoever approved the plan: everybody who would leave, one by one; of everything else
+    /// no more than was counted.
+    fn is_approved(&self, guard: &str, group: Option<&GroupRef>, value: u64, target: &Target) -> bool {
+        let Some(approval) = self.input.approval else { return false };
+        match target {
+            Target::Missing(at) | Target::Terminated(at) | Target::Removals(at) => {
+                let decisions = self.groups.get(*at).into_iter().flat_map(|plan| &plan.decisions);
+                let mut leaving = decisions.filter(|decision| target.holds(&decision.class));
+                group.is_some_and(|group| leaving.all(|decision| approval.names(group, decision.reference_id)))
+            }
+            Target::File | Target::Group(_) | Target::People(..) => {
+                !UNAPPROVABLE.contains(&guard) && approval.covers(guard, group, value)
+            }
+        }
     }
 
     /// The first export after the records came into doubt is only looked at, until a person has seen what it would do.
@@ -345,6 +397,14 @@ impl Judge<'_, '_> {
                 of_members(tally.terminated, tally.before, name)
             );
             say(seen("terminations", tally.terminated, limit, sum), Target::Terminated(at));
+        }
+        if let (Some(limit), true) = (guards.rolling_removals, 0 < removed) {
+            let lost = losses::count(self.input, group);
+            let (limit, said) = line(limit, tally.before + lost.gone, lost.floor);
+            let members = of_members(lost.all, tally.before + lost.gone, name);
+            let days = humantime::format_duration(guards.rolling_window);
+            let sum = format!("{members} would be gone within {days}, without anybody's approval (limit {said})");
+            say(seen("rolling_removals", lost.all, limit, sum), Target::Removals(at));
         }
         if let (Some(limit), true) = (guards.additions, group.size_before() != 0) {
             let (limit, said) = line(limit, tally.before, ADDITIONS_FLOOR);

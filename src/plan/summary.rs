@@ -1,21 +1,52 @@
 //! A plan as it is told: the stable report, and each doubt in words.
 
 use crate::export::problem::Severity;
-use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, NOT_ADDED, PlanReport, ProblemReport};
+use crate::report::{
+    ChangedMember, FileFacts, GroupReport, KeptMember, NOT_ADDED, PlanReport, PlanVerdict, ProblemReport,
+};
 use crate::roster::ids::ReferenceId;
+
+use sha2::{Digest, Sha256};
 
 use super::{Class, Decision, Doubt, GroupPlan, Plan};
 
+/// Enough that no two plans of a firm share it, and short enough to be read out on the telephone.
+const FINGERPRINT_DIGITS: usize = 16;
+
 /// The plan as people and scripts are told it.
 pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
-    PlanReport {
+    let mut report = PlanReport {
         source: plan.input.source.clone(),
         file,
         verdict: plan.verdict(),
         guards: plan.guards.clone(),
         problems: problems(plan),
         groups: plan.groups.iter().filter_map(news).collect(),
+        fingerprint: None,
+    };
+    if report.verdict == PlanVerdict::Hold {
+        report.fingerprint = Some(fingerprint(&report));
     }
+    report
+}
+
+/// Two held plans with one fingerprint name the same people for the same reasons.
+fn fingerprint(report: &PlanReport) -> String {
+    struct Hashing(Sha256);
+    impl std::io::Write for Hashing {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hash = Hashing(Sha256::new());
+    let sha256 = report.file.as_ref().map(|file| &file.sha256);
+    // The report's own JSON: whatever is told is bound. Writing into a hash cannot fail.
+    drop(serde_json::to_writer(&mut hash, &(&report.source, sha256, &report.guards, &report.groups)));
+    format!("{:x}", hash.0.finalize()).chars().take(FINGERPRINT_DIGITS).collect()
 }
 
 /// Each problem of the reading, with the answer to "is this person still covered?".

@@ -14,11 +14,11 @@ use crate::deliver::News;
 use crate::export::problem::Broken;
 use crate::intake::spool::Spool;
 use crate::plan::Approval;
-use crate::report::{Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
+use crate::report::{Approves, Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
 use crate::roster::ids::{RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, StoreError};
 
-use super::{Desk, Job, SyncError, choose_source, status};
+use super::{Desk, Job, Release, SyncError, choose_source, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -249,7 +249,7 @@ impl Desk {
     ) -> Result<Answer, Refusal> {
         // From the look at what is held to its new plan: a newer export in between would be followed by an older one.
         let turn = self.turn.lock().await;
-        let (record, held) = self.held(run).await?;
+        let (record, approval) = self.held(run).await?;
         let source = self.source(&record.run.source)?.clone();
         let age = (self.clock.now() - record.run.received_at).to_std().unwrap_or_default();
         let expires = source.guards.approval_expires;
@@ -263,8 +263,10 @@ impl Desk {
         let (path, name) = file_of(&record, &source)?;
         let modified = std::fs::metadata(&path).and_then(|meta| meta.modified()).map(DateTime::<Utc>::from);
         let modified = modified.map_err(|error| gone(&path, &error))?;
+        let fingerprint = record.plan.and_then(|plan| plan.fingerprint);
+        let release = Release { approval, approves: Approves { run: record.run.run, fingerprint }, reason };
         let job = self.adopt(&source.name, &path, &name, modified).await?;
-        let job = Job { trigger: Trigger::Approve, actor: Some(actor), approval: Some((held, reason)), ..job };
+        let job = Job { trigger: Trigger::Approve, actor: Some(actor), approval: Some(release), ..job };
         let news = self.deliverer.news();
         let run = self.pass_in_turn(job, &turn).await?;
         drop(turn);
@@ -298,7 +300,7 @@ impl Desk {
         if discarded.is_none() {
             return Err(Refusal::usage(format!("run {id} holds nothing any more")));
         }
-        self.rewrite_receipt(&id).await;
+        self.refile(&id).await;
         self.run_detail(&id).await.map(|detail| Answer::Run(Box::new(detail)))
     }
 
@@ -317,7 +319,7 @@ impl Desk {
         let state = self.source_state(&source).await?;
         let is_last = state.last_accepted.is_some_and(|last| last.run == record.run.run);
         let guards = record.plan.as_ref().map(|plan| plan.guards.clone()).unwrap_or_default();
-        let approval = Approval::of(&guards);
+        let approval = record.plan.as_ref().map(Approval::of).unwrap_or_default();
         let is_open = match record.run.state {
             RunState::Held => true,
             RunState::Partial | RunState::Delivering | RunState::Failed => is_last,

@@ -8,7 +8,7 @@ use crate::config::Source;
 use crate::plan::{Baseline, GroupStanding, Previous};
 use crate::report::Phase;
 use crate::roster::ids::{GroupRef, SourceName};
-use crate::roster::{ConfirmedRoster, Entry, Reading};
+use crate::roster::{ConfirmedRoster, Entry, Loss, Reading};
 use crate::store::{Doubt, GroupRecord, SourceState, Store, StoreError, Work};
 
 use super::examine::Examined;
@@ -116,6 +116,15 @@ pub(super) fn previous(
     let Some(last) = &state.last_accepted else { return Ok(None) };
     let is_return = last.sha256 != sha256 && store.accepted(source, sha256)?.is_some();
     Ok(Some(Previous { rows: last.rows, modified: last.modified, is_return }))
+}
+
+/// Whom plans of all sources removed lately without an approval.
+pub(super) fn losses(store: &Store, sources: &[SourceName]) -> Result<Vec<Loss>, StoreError> {
+    let mut losses = Vec::new();
+    for source in sources {
+        losses.extend(store.source(source)?.into_iter().flat_map(|state| state.losses));
+    }
+    Ok(losses)
 }
 
 impl Desk {

@@ -110,6 +110,9 @@ impl Desk {
             if let Err(error) = self.find_filed(&run.run).await {
                 error!(run = %run.run, %error, "the export of a run cannot be looked for");
             }
+            if let Err(error) = self.move_filed(&run.run).await {
+                error!(run = %run.run, %error, "the export of a run that is held no longer cannot be moved");
+            }
         }
         // In the order of their ends: a run can take a day, and be overtaken by many.
         runs.sort_by_key(|run| std::cmp::Reverse(run.finished_at.unwrap_or(run.received_at)));
@@ -137,6 +140,29 @@ impl Desk {
         let filed = blocking(move || Spool::at(&inbox).file_away(&file, place, &sha256, received)).await?;
         let id = run.clone();
         self.store.call(move |store| store.update_run(&id, |record| record.filed_as = Some(filed))).await?;
+        Ok(())
+    }
+
+    /// Moves the export of a run that is held no longer out of the folder of held ones, and rewrites its receipt. What fails here is
+    /// made up for at the next start.
+    pub(super) async fn refile(&self, run: &RunId) {
+        if let Err(error) = self.move_filed(run).await {
+            error!(run = %run, %error, "the export of a run that is held no longer cannot be moved");
+        }
+        self.rewrite_receipt(run).await;
+    }
+
+    async fn move_filed(&self, run: &RunId) -> Result<(), SyncError> {
+        let id = run.clone();
+        let Some(record) = self.store.call(move |store| store.run(&id)).await? else { return Ok(()) };
+        let place = place(record.run.state);
+        let Some(filed) = record.filed_as.filter(|filed| lies_among_held(filed) && place != Place::Held) else {
+            return Ok(());
+        };
+        let inbox = self.source(&record.run.source)?.inbox.clone();
+        let moved = blocking(move || Spool::at(&inbox).refile(&filed, place)).await?;
+        let id = run.clone();
+        self.store.call(move |store| store.update_run(&id, |record| record.filed_as = Some(moved))).await?;
         Ok(())
     }
 
@@ -171,6 +197,11 @@ impl Desk {
         })
         .await
     }
+}
+
+/// Whether an export lies among the held ones.
+fn lies_among_held(filed: &str) -> bool {
+    filed.strip_prefix(Place::Held.folder()).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Marks what `by` takes the place of. Only what came before it: when a crash or an error put this off, newer files may be held

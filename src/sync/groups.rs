@@ -251,6 +251,7 @@ fn submit_confirmed(
         batches: vec![batch.batch.clone()],
         reason: Some(format!("retry of {}", record.group)),
         actor: Some(actor),
+        approves: None,
     };
     let state = source_state(store, &source)?;
     let record = RunRecord { run: run.clone(), plan: None, filed_as: None };

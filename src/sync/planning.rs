@@ -9,8 +9,8 @@ use crate::config::Source;
 use crate::export::problem::Broken;
 use crate::plan::{self, Approval, Plan};
 use crate::report::{Batch, Counts, FileFacts, PlanReport};
-use crate::roster::Absence;
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
+use crate::roster::{Absence, Loss};
 use crate::store::{GroupRecord, Store, Work};
 
 use super::baseline::{self, Known};
@@ -18,7 +18,7 @@ use super::examine::{self, ExamineError, Examined};
 use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
-pub(super) enum Release {
+pub(super) enum Purpose {
     /// To be looked at: no payload is composed, and the file's age does not count.
     Look,
     /// To be carried out.
@@ -37,6 +37,7 @@ pub(super) struct Planned {
     pub(super) works: Vec<Work>,
     pub(super) is_held_whole: bool,
     pub(super) absences: BTreeMap<ReferenceId, Absence>,
+    pub(super) losses: Vec<Loss>,
 }
 
 impl Desk {
@@ -46,22 +47,24 @@ impl Desk {
         source: &Source,
         run: &RunId,
         (examined, known): (Examined, Known),
-        release: Release,
+        purpose: Purpose,
     ) -> Result<Planned, SyncError> {
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
         let members_per_request = self.config.api.members_per_request;
         let has_other_sources = 1 < self.config.sources.len();
+        let sources: Vec<SourceName> = self.config.sources.iter().map(|source| source.name.clone()).collect();
         let planned = self.store.call(move |store| {
             let groups = store.groups()?;
             let doubt = known.doubt.clone().filter(|doubt| doubt.sources.contains(&source.name));
             // How often in a row somebody was missing is part of what is in doubt.
             let absences = if doubt.is_some() { BTreeMap::new() } else { state.absences.clone() };
             let baselines = known.baselines(&groups, &source, &examined.reading);
-            let (modified, approval) = match &release {
-                Release::Look => (None, None),
-                Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
+            let (modified, approval) = match &purpose {
+                Purpose::Look => (None, None),
+                Purpose::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
             };
+            let losses = baseline::losses(store, &sources)?;
             let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
             let input = plan::Input {
                 run: &run,
@@ -69,6 +72,7 @@ impl Desk {
                 reading: &examined.reading,
                 baselines: &baselines,
                 absences: &absences,
+                losses: &losses,
                 is_repeat: state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256),
                 previous,
                 modified,
@@ -90,12 +94,13 @@ impl Desk {
             }
             Ok(Planned {
                 counts: plan.counts(),
-                works: match &release {
-                    Release::Look => Vec::new(),
-                    Release::Carry { .. } => works(store, &plan, &input),
+                works: match &purpose {
+                    Purpose::Look => Vec::new(),
+                    Purpose::Carry { .. } => works(store, &plan, &input),
                 },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
+                losses: plan.losses,
                 report,
             })
         });
@@ -143,7 +148,7 @@ impl Desk {
             return Ok(Err(broken));
         }
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(source, &run, (examined, known?), Release::Look).await?;
+        let planned = self.plan(source, &run, (examined, known?), Purpose::Look).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 }

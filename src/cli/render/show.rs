@@ -23,7 +23,8 @@ pub fn run(screen: &Screen, detail: &RunDetail) -> String {
     let mut page = Page::new(*screen);
     let (word, tone) = state(run.state);
     page.say_in(tone, &format!("Run {}: {word}", clean(run.run.as_str())));
-    facts(&mut page, run, filed_as.as_deref());
+    let fingerprint = plan.as_ref().and_then(|plan| plan.fingerprint.as_deref());
+    facts(&mut page, run, filed_as.as_deref(), fingerprint);
     // The plan has all guards, the run those that did not simply pass: with its word on them.
     let planned = plan.as_ref().map(|plan| plan.guards.as_slice()).unwrap_or_default();
     let is_said = |guard: &&GuardReport| run.guards.iter().any(|of| of.guard == guard.guard && of.group == guard.group);
@@ -58,7 +59,7 @@ pub fn run(screen: &Screen, detail: &RunDetail) -> String {
     page.into_text()
 }
 
-fn facts(page: &mut Page, run: &Run, filed_as: Option<&str>) {
+fn facts(page: &mut Page, run: &Run, filed_as: Option<&str>, fingerprint: Option<&str>) {
     let mut fact = |label: &str, text: &str| page.fact(2, label, None, text);
     fact("source", &clean(run.source.as_str()));
     if run.file.is_some() {
@@ -70,6 +71,13 @@ fn facts(page: &mut Page, run: &Run, filed_as: Option<&str>) {
     fact("trigger", trigger(run.trigger));
     if let Some(actor) = &run.actor {
         fact("by", &clean(actor));
+    }
+    if let Some(approves) = &run.approves {
+        let plan = approves.fingerprint.as_deref().map(|plan| format!(", plan {}", clean(plan))).unwrap_or_default();
+        fact("approves", &format!("{}{plan}", clean(approves.run.as_str())));
+    }
+    if let Some(fingerprint) = fingerprint {
+        fact("plan", &format!("{} (an approval is bound to it)", clean(fingerprint)));
     }
     fact("received", &time(run.received_at));
     if let Some(finished) = run.finished_at {

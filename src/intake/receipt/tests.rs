@@ -23,6 +23,8 @@ fn run(state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
+
+        approves: None,
     }
 }
 
@@ -79,6 +81,7 @@ fn plan(problems: Vec<ProblemReport>, kept: &[(&str, &str)]) -> PlanReport {
         unchanged: 52,
     };
     PlanReport {
+        fingerprint: None,
         source: SourceName::parse("hris").unwrap(),
         file: None,
         verdict: PlanVerdict::Apply,

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::report::Run;
+use crate::roster::Loss;
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::store::{Absence, AcceptedExport, GroupRecord, SourceState};
 
@@ -44,6 +45,8 @@ pub(in crate::store) struct SourceV1 {
     source: SourceName,
     last_accepted: Option<AcceptedV1>,
     absences: BTreeMap<ReferenceId, AbsenceV1>,
+    #[serde(default)]
+    losses: Vec<LossV1>,
     fired: BTreeMap<String, DateTime<Utc>>,
 }
 
@@ -63,6 +66,26 @@ struct AbsenceV1 {
     since: DateTime<Utc>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct LossV1 {
+    group: GroupRef,
+    who: ReferenceId,
+    at: DateTime<Utc>,
+    stated: bool,
+}
+
+impl From<Loss> for LossV1 {
+    fn from(Loss { group, reference_id, at, is_stated }: Loss) -> Self {
+        Self { group, who: reference_id, at, stated: is_stated }
+    }
+}
+
+impl From<LossV1> for Loss {
+    fn from(LossV1 { group, who, at, stated }: LossV1) -> Self {
+        Self { group, reference_id: who, at, is_stated: stated }
+    }
+}
+
 impl From<&GroupRecord> for GroupV1 {
     fn from(record: &GroupRecord) -> Self {
         let GroupRecord { group, id, name, made_by_us, paused } = record.clone();
@@ -78,23 +101,25 @@ impl From<GroupV1> for GroupRecord {
 
 impl From<&SourceState> for SourceV1 {
     fn from(state: &SourceState) -> Self {
-        let SourceState { source, last_accepted, absences, fired } = state.clone();
+        let SourceState { source, last_accepted, absences, losses, fired } = state.clone();
         let absences =
             absences.into_iter().map(|(who, Absence { exports, since })| (who, AbsenceV1 { exports, since })).collect();
         let last_accepted = last_accepted.map(|AcceptedExport { run, sha256, name, rows, modified, accepted_at }| {
             AcceptedV1 { run, sha256, name, rows, modified, accepted_at }
         });
-        Self { source, last_accepted, absences, fired }
+        let losses = losses.into_iter().map(Into::into).collect();
+        Self { source, last_accepted, absences, losses, fired }
     }
 }
 
 impl From<SourceV1> for SourceState {
-    fn from(SourceV1 { source, last_accepted, absences, fired }: SourceV1) -> Self {
+    fn from(SourceV1 { source, last_accepted, absences, losses, fired }: SourceV1) -> Self {
         let absences =
             absences.into_iter().map(|(who, AbsenceV1 { exports, since })| (who, Absence { exports, since })).collect();
         let last_accepted = last_accepted.map(|AcceptedV1 { run, sha256, name, rows, modified, accepted_at }| {
             AcceptedExport { run, sha256, name, rows, modified, accepted_at }
         });
-        Self { source, last_accepted, absences, fired }
+        let losses = losses.into_iter().map(Into::into).collect();
+        Self { source, last_accepted, absences, losses, fired }
     }
 }

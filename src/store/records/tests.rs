@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::report::{Batch, PlanReport};
-use crate::roster::ConfirmedRoster;
 use crate::roster::ids::{GroupRef, ReferenceId, RunId};
+use crate::roster::{ConfirmedRoster, Loss};
 use crate::store::tests::samples;
 use crate::store::{GroupRecord, MemberChange, SourceState};
 
@@ -86,6 +86,19 @@ fn every_record_of_every_released_version_still_reads() {
         }
     }
     assert!(missing.is_empty(), "without a fixture; look at these and commit them: {missing:?}");
+}
+
+#[test]
+fn losses_came_later_and_are_kept() {
+    let loss = Loss {
+        group: GroupRef::parse("acme").unwrap(),
+        reference_id: ReferenceId::parse("E8").unwrap(),
+        at: chrono::DateTime::UNIX_EPOCH,
+        is_stated: true,
+    };
+    let state = SourceState { losses: vec![loss], ..samples::source(Some("run_1")) };
+    let sealed = json(Kind::Source, KEY, &SourceV1::from(&state)).unwrap();
+    assert_eq!(SourceState::from(unjson::<SourceV1>(Kind::Source, KEY, &sealed).unwrap()), state);
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
             batches: batches.iter().map(|id| BatchId::parse(id).unwrap()).collect(),
             reason: None,
             actor: Some("ops".to_owned()),
+
+            approves: None,
         },
         plan: Some(plan(file, guard)),
         filed_as: Some("processed/2026-11/x.csv".to_owned()),
@@ -115,6 +117,7 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
 fn plan(file: FileFacts, guard: GuardReport) -> PlanReport {
     let who = |id| ReferenceId::parse(id).unwrap();
     PlanReport {
+        fingerprint: None,
         source: SourceName::parse("hris").unwrap(),
         file: Some(file),
         verdict: PlanVerdict::Apply,
@@ -159,6 +162,7 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
             accepted_at: time(0),
         }),
         absences: BTreeMap::from([(ReferenceId::parse("E7").unwrap(), Absence { exports: 1, since: time(0) })]),
+        losses: Vec::new(),
         fired: BTreeMap::from([("resync".to_owned(), time(-60))]),
     }
 }

@@ -57,6 +57,8 @@ pub(super) fn run(id: &str, state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
+
+        approves: None,
     }
 }
 
@@ -126,6 +128,7 @@ pub(super) fn full_group(name: &str) -> GroupReport {
 
 pub(super) fn plan(verdict: PlanVerdict) -> PlanReport {
     PlanReport {
+        fingerprint: None,
         source: SourceName::parse("hris").unwrap(),
         file: Some(facts("march.csv")),
         verdict,
