@@ -23,7 +23,7 @@ use crate::deliver::{Deliverer, News, Settings};
 use crate::intake::{self, Arrival, InboxState, Intake};
 use crate::roster::ids::SourceName;
 use crate::store::{Store, StoreError};
-use crate::sync::{Desk, Job, Running, SyncError};
+use crate::sync::{Desk, Job, Running, SyncError, trust};
 
 /// Files claimed ahead, over all sources: enough to keep the desk busy, few enough that an inbox shows what waits.
 const ARRIVALS_CAPACITY: usize = 4;
@@ -130,6 +130,11 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let Outside { api, clock } = outside;
     let store = Store::open(&config.state_dir, &config.api.base_url)?;
+    {
+        // Before anything is sent: what is on record must be what was done last.
+        let (config, now) = (Arc::clone(&config), clock.now());
+        store.call(move |store| trust::look(store, &config, now)).await?;
+    }
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
     let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
     let socket = &config.control_socket;

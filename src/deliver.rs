@@ -227,7 +227,14 @@ impl Deliverer {
                 }
             }
             groups.retain(|group| !paused.contains(group));
-            Ok(groups)
+            // What a doubt has overtaken waits until an approved roster takes its place.
+            let mut free = Vec::with_capacity(groups.len());
+            for group in groups {
+                if !store.is_overtaken(&group)? {
+                    free.push(group);
+                }
+            }
+            Ok(free)
         });
         groups.await.unwrap_or_else(|error| {
             error!(%error, "cannot look for work");
@@ -239,7 +246,7 @@ impl Deliverer {
         let group = group.clone();
         let has = self.store.call(move |store| {
             let is_paused = store.group(&group)?.is_some_and(|record| record.paused.is_some());
-            Ok(!is_paused && store.work(&group)?.is_some())
+            Ok(!is_paused && !store.is_overtaken(&group)? && store.work(&group)?.is_some())
         });
         has.await.unwrap_or(false)
     }

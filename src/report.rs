@@ -516,6 +516,9 @@ pub struct Status {
     pub under_way: Vec<Batch>,
     /// Groups to which nothing is sent until a person says `retry`, and why.
     pub paused: Vec<PausedGroup>,
+    /// Why the records cannot be trusted, and what is held for it; none while they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<DoubtStatus>,
     /// Confirmed groups.
     pub groups: u64,
     /// Confirmed members.
@@ -565,6 +568,19 @@ pub struct AcceptedStatus {
     pub rows: u64,
     /// When.
     pub accepted_at: DateTime<Utc>,
+}
+
+/// Records that cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtStatus {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What happened: the beginning of a sentence.
+    pub reason: String,
+    /// Sources whose next export is held whole, until one is approved.
+    pub sources: Vec<SourceName>,
+    /// Groups with members on record that no results have confirmed since.
+    pub groups: Vec<GroupRef>,
 }
 
 /// A group to which nothing is sent.

@@ -17,6 +17,7 @@ use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 mod batches;
 mod changes;
 mod compact;
+mod doubt;
 mod envelope;
 mod error;
 pub mod filter;
@@ -30,6 +31,7 @@ mod sentinel;
 mod sources;
 mod trees;
 
+pub use doubt::Doubt;
 pub use error::StoreError;
 pub use ids::Ids;
 pub use runs::RunFilter;
@@ -47,6 +49,10 @@ struct Inner {
     dir: PathBuf,
     /// The store's random name, as in its sentinel.
     name: String,
+    /// The API that the state belongs to.
+    base_url: String,
+    /// The API that the state directory was made for, where that is another one.
+    beside: Option<String>,
     durable: bool,
     ids: Ids,
     _lock: File,
@@ -75,6 +81,11 @@ impl Store {
     /// store was opened.
     pub fn durable(&self) -> bool {
         self.inner.durable
+    }
+
+    /// The API that the state directory was made for, where that is another one than this state belongs to.
+    pub fn beside(&self) -> Option<&str> {
+        self.inner.beside.as_deref()
     }
 
     /// Lets so many more writes through and refuses every later one, so that a test can stop dead after each of them.

@@ -6,7 +6,7 @@
 //! batches (one transaction), file the export away, tell the deliverer, write the receipt. A claimed file without a finished
 //! run is passed over again; a recorded run whose file still lies among the claimed is only filed away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub mod groups;
 mod planning;
 pub mod retention;
 pub mod status;
+pub mod trust;
 
 use baseline::Known;
 use examine::{ExamineError, Examined};
@@ -62,6 +63,8 @@ pub struct Desk {
     turn: tokio::sync::Mutex<()>,
     /// One receipt at a time: what is read first is written first.
     receipts: tokio::sync::Mutex<()>,
+    /// Sources whose inbox was compared with the state since the start.
+    looked_at: std::sync::RwLock<BTreeSet<SourceName>>,
     /// Set by the daemon; none for a command that opened the state itself.
     daemon: Option<Running>,
 }
@@ -149,7 +152,8 @@ impl Desk {
         deliverer: Arc<Deliverer>,
     ) -> Self {
         let (turn, receipts) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
-        Self { config, store, api, clock, deliverer, turn, receipts, daemon: None }
+        let looked_at = std::sync::RwLock::default();
+        Self { config, store, api, clock, deliverer, turn, receipts, looked_at, daemon: None }
     }
 
     /// Makes it the desk of a daemon.
@@ -197,6 +201,7 @@ impl Desk {
             return Ok(run);
         }
         let source = self.source(&job.source)?.clone();
+        self.look_at_inbox(&source).await?;
         let now = self.clock.now();
         let id = self.store.ids().run(now);
         let mut run = new_run(&id, &job, now);
@@ -210,7 +215,10 @@ impl Desk {
         run.file = Some(FileFacts { name: job.file.name.clone(), sha256: survey.sha256.clone(), rows: 0 });
         let state = self.source_state(&job.source).await?;
         let is_last = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == survey.sha256);
-        if is_last && job.approval.is_none() && !job.again {
+        let (name, doubt) = (job.source.clone(), self.store.call(Store::doubt).await?);
+        // Of records in doubt nobody knows what came after the last one.
+        let is_doubtful = doubt.is_some_and(|doubt| doubt.sources.contains(&name));
+        if is_last && job.approval.is_none() && !job.again && !is_doubtful {
             let before = state.last_accepted.map(|last| last.run.to_string()).unwrap_or_default();
             run.reason = Some(format!("the same content was accepted as run {before}, and nothing newer since"));
             return self.conclude(&job, run, RunState::Duplicate, None).await;

@@ -74,6 +74,8 @@ enum Act {
     Drop(&'static str, String),
     /// A person approves what is held, as often as it takes.
     Approve,
+    /// The records come into doubt, as after a restored backup.
+    Doubt,
     RefuseKey,
     MendKey,
 }
@@ -213,6 +215,12 @@ impl World<'_> {
         match self.acts.front().unwrap().1.clone() {
             Act::Drop(name, text) => life::drop_file(self.inbox, name, &text),
             Act::RefuseKey => self.sandbox.accept_only(vec![SecretString::from("vit_apk_another")]),
+            Act::Doubt => {
+                let sources = self.config.sources.iter().map(|source| source.name.clone());
+                if store.mark_doubtful("the state was restored", sources, self.clock.now()).is_err() {
+                    return;
+                }
+            }
             Act::MendKey => self.sandbox.accept_only(vec![SecretString::from(life::KEY)]),
             Act::Approve => {
                 let runs = life::runs(store);
@@ -417,6 +425,23 @@ fn a_held_file_and_its_approval_survive_a_stop_after_every_write() {
     ];
     let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 3..=5 };
     stop_everywhere("held", &life);
+}
+
+#[test]
+fn a_doubt_and_its_approval_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    day2.push(life::person(2, 5));
+    let day3 = with_last_name(&day2, "E1002", "Cook");
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Doubt),
+        (When::AtOnce, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Quiet, Act::Approve),
+        (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day3), exports: 4..=6 };
+    stop_everywhere("doubt", &life);
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub async fn check(
         None => Checked::bad("key", Ending::Config, KEY_PLACES),
     });
     checks.push(check_state(&config));
+    checks.extend(check_trail(&config));
     for source in &config.sources {
         checks.extend(check_source(source, offline));
     }
@@ -89,6 +90,25 @@ fn check_state(config: &Config) -> Checked {
     } else {
         Checked::bad("state", Ending::Config, format!("{}: neither it nor its parent is there", folder.display()))
     }
+}
+
+/// A state that is not there, with exports that were processed: as a rule a disk that is not mounted, or a folder that is lost.
+fn check_trail(config: &Config) -> Option<Checked> {
+    if ["db", "store.json"].iter().any(|name| config.state_dir.join(name).exists()) {
+        return None;
+    }
+    let source = config
+        .sources
+        .iter()
+        .find(|source| Spool::at(&source.inbox).newest_processed().is_ok_and(|newest| !newest.is_empty()))?;
+    Some(Checked::doubtful(
+        "state",
+        format!(
+            "there is none, although exports of {} were processed before: is the file system mounted? Without it the next \
+             export of every source is held until a person approves it",
+            source.name
+        ),
+    ))
 }
 
 /// Offline is how a service manager asks whether the daemon may start. It may without an inbox, which can be a share that

@@ -109,7 +109,7 @@ fn status_ending(status: &Status) -> Ending {
         Ending::Unavailable
     } else if status.sources.iter().any(|source| source.inbox_trouble.is_some()) {
         Ending::NoInput
-    } else if status.sources.iter().any(|source| !source.held.is_empty()) {
+    } else if status.doubt.is_some() || status.sources.iter().any(|source| !source.held.is_empty()) {
         Ending::Held
     } else {
         Ending::Done

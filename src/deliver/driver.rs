@@ -118,6 +118,9 @@ impl Deliverer {
         let (work, superseded) = self
             .store
             .call(move |store| {
+                if store.is_overtaken(&id)? {
+                    return Ok((None, None));
+                }
                 let Some(work) = store.work(&id)? else { return Ok((None, None)) };
                 // `submitting` on record and no answer: the request may have left, and is superseded all the same.
                 let is_replaceable = matches!(work.batch.phase, Phase::Pending | Phase::Submitting);
@@ -416,6 +419,9 @@ impl Deliverer {
         }
         match self.find_or_make(&record, attempt).await? {
             Ok(found) => {
+                if let Some(decision) = self.other_organization(&found).await? {
+                    return Ok(Err(decision));
+                }
                 let (id, group) = (found.id.clone(), record.group);
                 let learned = move |record: &mut GroupRecord| {
                     record.id = Some(found.id);
@@ -457,6 +463,16 @@ impl Deliverer {
             Ok(Some(found)) if may_be_ours => Ok(Ok(found)),
             Ok(Some(found)) => self.leave_to_a_person(&group, found).await.map(Err),
             Ok(None) | Err(_) => Ok(Err(NoGroup::Api(error))),
+        }
+    }
+
+    /// A group that was just made or found tells whom the key belongs to: nobody may be covered with another organization.
+    async fn other_organization(&self, found: &Group) -> Result<Option<NoGroup>, StoreError> {
+        let Some(organization) = found.organization_id.clone() else { return Ok(None) };
+        match self.store.call(move |store| store.bind_organization(&organization)).await {
+            Ok(()) => Ok(None),
+            Err(error @ StoreError::OtherOrganization { .. }) => Ok(Some(NoGroup::Decision(error.to_string()))),
+            Err(error) => Err(error),
         }
     }
 

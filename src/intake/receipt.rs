@@ -250,6 +250,9 @@ fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[
         RunState::Received | RunState::Delivering => page.item(&format!("Nothing, for the moment. {REWRITTEN}")),
         RunState::Planned => page.item("Whoever runs rosterd decides when files are delivered."),
         RunState::Held => {
+            if holding(run, plan).any(|guard| guard.guard == "baseline" && guard.group.is_none()) {
+                page.item("The file may well be right: it is held because of our own records, whatever it says.");
+            }
             page.item(&format!(
                 "If the file is right, tell whoever runs rosterd: they can release it. Quote the number {}.",
                 run.run

@@ -26,9 +26,11 @@ mod expire;
 mod filing;
 mod folders;
 mod names;
+mod trail;
 
 pub use filing::{Beside, Place};
 use folders::Access;
+pub use trail::Trail;
 
 /// The folder of files under way. It is also where receipts are written before they are renamed into place.
 const WORK: &str = ".rosterd";

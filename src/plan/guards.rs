@@ -48,6 +48,7 @@ enum Target {
 pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &Identity) -> Vec<Judgement> {
     let judge = Judge { input, groups };
     let mut judged = Vec::new();
+    judged.extend(judge.mistrust(groups));
     judged.extend(judge.stale());
     judged.extend(judge.rows_dropped());
     judged.extend(judge.invalid_rows());
@@ -243,6 +244,58 @@ impl Judge<'_, '_> {
         }
     }
 
+    /// The first export after the records came into doubt is only looked at, until a person has seen what it would do.
+    fn mistrust(&self, groups: &[GroupPlan<'_>]) -> Option<Judgement> {
+        let mistrust = self.input.mistrust?;
+        let sent: u64 = groups.iter().map(|group| group.size() as u64).sum();
+        let groups = groups.iter().filter(|group| group.size() != 0).count();
+        let others = if mistrust.has_other_sources {
+            "; people of other sources go out as far as they are on record"
+        } else {
+            ""
+        };
+        let sum = format!(
+            "{}. {} in {groups} {} would be sent as all there are, and anybody else whom the API covers there would lose \
+             coverage{others}",
+            mistrust.reason,
+            people(sent),
+            if groups == 1 { "group" } else { "groups" }
+        );
+        let seen = Seen { guard: "baseline", group: None, value: sent.max(1), limit: 0, sum };
+        Some(self.judge(seen, Target::File))
+    }
+
+    /// The members of a group that nobody knows, or that are known from a doubtful record only.
+    fn baseline(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        if group.is_known() {
+            return None;
+        }
+        let (name, after) = (group.group, group.size() as u64);
+        let sum = if group.is_doubtful() {
+            format!(
+                "the record of {name} is in doubt: it has {}, and {} would be sent; whoever else the API covers there would \
+                 lose coverage",
+                people(group.size_before() as u64),
+                people(after)
+            )
+        } else if self.input.mistrust.is_some() {
+            format!(
+                "nothing is on record of who is in {name}: submitting {} would remove everybody else whom the API covers there",
+                people(after)
+            )
+        } else {
+            format!(
+                "{name} was in the API before rosterd and its members are not known: submitting {} would remove everybody \
+                 else",
+                people(after)
+            )
+        };
+        // When the whole file is held, the plan goes on to show what would be sent.
+        let target = if self.input.mistrust.is_some() { Target::File } else { Target::Group(at) };
+        let seen = Seen { guard: "baseline", group: Some(name), value: after.max(1), limit: 0, sum };
+        Some(self.judge(seen, target))
+    }
+
     /// An export older than the one before it, or one that was accepted earlier and superseded since.
     fn stale(&self) -> Option<Judgement> {
         let previous = self.input.previous?;
@@ -344,19 +397,10 @@ impl Judge<'_, '_> {
         let guards = self.input.policy.guards;
         let tally = Tally::of(group);
         let name = group.group;
-        let mut judged = Vec::new();
+        let mut judged = Vec::from_iter(self.baseline(at, group));
         let mut say = |seen: Seen<'_>, target| judged.push(self.judge(seen, target));
         let seen = |guard, value, limit, sum| Seen { guard, group: Some(name), value, limit, sum };
 
-        if !group.is_known() {
-            let after = tally.after;
-            let sum = format!(
-                "{name} was in the API before rosterd and its members are not known: submitting {} would remove everybody \
-                 else",
-                people(after)
-            );
-            say(seen("baseline", after.max(1), 0, sum), Target::Group(at));
-        }
         if group.is_lacking() && tally.after != 0 {
             let sum = format!(
                 "the API has no group {name}: make it with `rosterd groups create {name} --name NAME`, or set create = true"

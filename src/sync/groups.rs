@@ -119,6 +119,7 @@ impl Desk {
         let news = self.deliverer.news();
         // Not while a plan is made: it counts on the work that it was made against.
         let turn = self.turn.lock().await;
+        self.refuse_if_overtaken(&record.group).await?;
         let released = record.group.clone();
         let queued = self.store.call(move |store| release(store, &released)).await?;
         let run = match queued {
@@ -141,9 +142,28 @@ impl Desk {
                 return Ok(run);
             }
         }
+        self.refuse_if_doubtful(&record.group).await?;
         let (group, now) = (record.group.clone(), self.clock.now());
         let run = self.store.call(move |store| submit_confirmed(store, &record, actor, now)).await?;
         run.ok_or_else(|| Refusal::usage(format!("nothing was ever confirmed for {group}: drop its export again")))
+    }
+
+    /// What waits may be older than what the API has.
+    async fn refuse_if_overtaken(&self, group: &GroupRef) -> Result<(), Refusal> {
+        let id = group.clone();
+        if self.store.call(move |store| store.is_overtaken(&id)).await? {
+            return Err(in_doubt(group));
+        }
+        Ok(())
+    }
+
+    /// A record in doubt is no roster to submit.
+    async fn refuse_if_doubtful(&self, group: &GroupRef) -> Result<(), Refusal> {
+        let id = group.clone();
+        if self.store.call(move |store| store.is_doubtful(&id)).await? {
+            return Err(in_doubt(group));
+        }
+        Ok(())
     }
 
     /// The last accepted export of the source that the group's last batch came from, claimed to be passed over again.
@@ -187,6 +207,13 @@ impl Desk {
         }
         Ok((record, found))
     }
+}
+
+fn in_doubt(group: &GroupRef) -> Refusal {
+    Refusal::usage(format!(
+        "the record of {group} is in doubt, and what it has may be older than what the API has: drop a current export, look \
+         at what is held, and approve it (`rosterd status` says more)"
+    ))
 }
 
 /// Releases a group and sets going what waits for it. Answers the run of that; none when nothing waits.

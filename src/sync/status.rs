@@ -2,12 +2,17 @@
 
 use crate::control::Refusal;
 use crate::report::{
-    AcceptedStatus, BatchDetail, ChangeReport, GuardVerdict, PausedGroup, RunState, SourceStatus, Status,
+    AcceptedStatus, Batch, BatchDetail, ChangeReport, DoubtStatus, GuardVerdict, PausedGroup, RunState, SourceStatus,
+    Status,
 };
 use crate::roster::ids::{BatchId, RunId, SourceName};
 use crate::store::{ChangeKind, MemberChange, RunFilter, Store, StoreError};
 
 use super::Desk;
+
+/// Why a batch stands still that was made before the records came into doubt.
+const OVERTAKEN: &str =
+    "not sent any more: the records came into doubt since, and the next approved export takes its place";
 
 /// How everything stands.
 pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
@@ -46,6 +51,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
                 sources: statuses,
                 under_way: Vec::new(),
                 paused: Vec::new(),
+                doubt: None,
                 groups: 0,
                 members: 0,
             };
@@ -60,14 +66,29 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
 }
 
 fn count(store: &Store, status: &mut Status) -> Result<(), StoreError> {
+    let doubt = store.doubt()?;
+    let mut in_doubt = Vec::new();
     store.each_roster(|roster| {
+        if !roster.members().is_empty() && doubt.as_ref().is_some_and(|doubt| doubt.groups.contains(&roster.group)) {
+            in_doubt.push(roster.group.clone());
+        }
         status.groups += 1;
         status.members += roster.members().len() as u64;
     })?;
     for group in store.groups_with_work()? {
         let works = [store.work(&group)?, store.next_work(&group)?];
-        status.under_way.extend(works.into_iter().flatten().map(|work| work.batch));
+        let batches = works.into_iter().flatten().map(|work| work.batch);
+        status.under_way.extend(batches.map(|batch| match &doubt {
+            Some(doubt) if doubt.has_overtaken(&batch.batch) => Batch { error: Some(OVERTAKEN.to_owned()), ..batch },
+            Some(_) | None => batch,
+        }));
     }
+    status.doubt = doubt.filter(|doubt| !doubt.sources.is_empty() || !in_doubt.is_empty()).map(|doubt| DoubtStatus {
+        since: doubt.since,
+        reason: doubt.reason,
+        sources: doubt.sources.into_iter().collect(),
+        groups: in_doubt,
+    });
     for record in store.groups()? {
         if let Some(reason) = record.paused {
             status.paused.push(PausedGroup { group: record.group, reason });

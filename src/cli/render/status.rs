@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::report::{Batch, GroupStatus, SourceStatus, Status};
-use crate::roster::ids::{BatchId, GroupId, GroupRef};
+use crate::report::{Batch, DoubtStatus, GroupStatus, SourceStatus, Status};
+use crate::roster::ids::{BatchId, GroupId, GroupRef, SourceName};
 
 use super::json::{json_groups, json_status};
 use super::page::Page;
@@ -11,6 +11,17 @@ use super::show::retry;
 use super::table::{Column, Concession, fit};
 use super::words::{age, bytes, capital, clean, count, many, phase, shell_word, span, stop, time};
 use super::{Screen, Tone};
+
+/// Groups in doubt that are named.
+const DOUBTS: usize = 10;
+
+/// The better way out of doubt than an approval.
+pub(super) const NEWER_STATE: &str = "If the right state still exists (a newer backup, a file system that was not mounted, the base_url that \
+     it was made with), stop rosterd, put it back and start again: then nothing has to be approved.";
+
+/// Where to look before approving what meets doubtful records.
+pub(super) const COMPARE: &str = "Compare the export with the last one in the folder processed of its inbox: whoever is in that one and not \
+     in this would lose coverage, whether or not they left.";
 
 /// What `groups` says without groups.
 const NO_GROUPS: &str = "\
@@ -28,6 +39,9 @@ pub fn status(screen: &Screen, status: &Status, now: DateTime<Utc>) -> String {
     page.gap();
     facts(&mut page, status, now);
     status.sources.iter().for_each(|of| source(&mut page, of, now));
+    if let Some(of) = &status.doubt {
+        doubt(&mut page, of, now);
+    }
     if !status.under_way.is_empty() {
         page.heading(&format!("Under way ({})", status.under_way.len()));
         status.under_way.iter().for_each(|batch| under_way(&mut page, batch, now));
@@ -56,6 +70,9 @@ fn matters(status: &Status) -> Vec<(Tone, String)> {
     }
     for source in status.sources.iter().filter(|source| source.inbox_trouble.is_some()) {
         matters.push((Tone::Bad, format!("the inbox of {} is in trouble", clean(source.source.as_str()))));
+    }
+    if status.doubt.is_some() {
+        matters.push((Tone::Doubtful, "the records are in doubt, and what depends on them is held".to_owned()));
     }
     if !status.paused.is_empty() {
         matters.push((Tone::Bad, many(count(status.paused.len()), "group is paused", "groups are paused")));
@@ -106,6 +123,30 @@ fn facts(page: &mut Page, status: &Status, now: DateTime<Utc>) {
         let why = "writes are not forced to the disk here, so that a power cut can lose or break them";
         page.fact(2, "state", Some(Tone::Bad), &format!("{state} on disk; {why}"));
     }
+}
+
+/// What is the matter with the records, and the way out.
+fn doubt(page: &mut Page, doubt: &DoubtStatus, now: DateTime<Utc>) {
+    page.heading("Records in doubt: nothing that depends on them is sent without approval");
+    page.item(2, &format!("{}{}", capital(&clean(&doubt.reason)), stop(&doubt.reason)));
+    page.fact(2, "since", None, &format!("{} ({})", time(doubt.since), age(doubt.since, now)));
+    let names = |names: Vec<&str>| names.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ");
+    if !doubt.sources.is_empty() {
+        let sources = names(doubt.sources.iter().map(SourceName::as_str).collect());
+        page.fact(2, "held", None, &format!("the next export of {sources}"));
+    }
+    if !doubt.groups.is_empty() {
+        let shown = names(doubt.groups.iter().take(DOUBTS).map(GroupRef::as_str).collect());
+        let more = doubt.groups.len().saturating_sub(DOUBTS);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more (--json has all)") };
+        page.fact(2, "in doubt", None, &format!("{shown}{more}, until an approved roster is confirmed"));
+    }
+    page.item(2, NEWER_STATE);
+    page.item(2, "If there is none, drop a current, complete export of each source, and look at what is held:");
+    page.command(4, "rosterd show RUN");
+    page.item(2, COMPARE);
+    page.item(2, "If it is right, release it:");
+    page.command(4, "rosterd approve RUN --reason TEXT");
 }
 
 fn source(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {

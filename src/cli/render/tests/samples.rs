@@ -253,6 +253,7 @@ pub(super) fn well() -> Status {
         }],
         under_way: Vec::new(),
         paused: Vec::new(),
+        doubt: None,
         groups: 12,
         members: 1204,
     }
