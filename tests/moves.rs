@@ -7,6 +7,7 @@ mod bench;
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -25,7 +26,7 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
-    use super::bench::Bench;
+    use super::bench::{Bench, Settings};
 
     const EAST: &str = "hris-east";
     const WEST: &str = "hris-west";
@@ -84,22 +85,29 @@ mod tests {
         ids.iter().map(|id| (*id).to_owned()).collect()
     }
 
-    /// Everybody is somebody else: the API takes people of one e-mail and birth date for one person.
+    /// Everybody is somebody else: the API takes people of one e-mail and birth date for one person. A group can be followed by the
+    /// plan.
     fn export(people: &[(&str, &str)]) -> String {
-        let mut text = "Id,First,Last,Born,Mail,Phone,Street,City,State,Zip,Division,Status\n".to_owned();
-        for (id, group) in people {
+        let mut text = "Id,First,Last,Born,Mail,Phone,Street,City,State,Zip,Division,Plan,Status\n".to_owned();
+        for (id, place) in people {
+            let (group, plan) = place.split_once(':').unwrap_or((place, ""));
             let born = 1900 + id.bytes().fold(0, |sum: u32, byte| (sum * 31 + u32::from(byte)) % 97);
-            text += &format!(
-                "{id},Ann,Lee{id},{born}-02-03,{}@corp.example,2155550100,1 Elm St,Erie,PA,16501,{group},Active\n",
+            writeln!(
+                text,
+                "{id},Ann,Lee{id},{born}-02-03,{}@corp.example,2155550100,1 Elm St,Erie,PA,16501,{group},{plan},Active",
                 id.to_lowercase()
-            );
+            )
+            .unwrap();
         }
         text
     }
 
     async fn in_a_room(check: impl AsyncFn(&Room)) {
         // Only for its config and folders: nothing goes over its socket.
-        let bench = Bench::new();
+        let bench = Bench::with(&Settings { confirm_absence: 2, ..Settings::default() }, Script::default());
+        let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+        let config = config.replace("[source.plan]\n", "[source.plan]\ncolumn = \"Plan\"\nchange = \"replace\"\n");
+        std::fs::write(bench.path("config.toml"), config).unwrap();
         let clock = Clock::simulated(Utc.with_ymd_and_hms(2026, 10, 5, 14, 0, 0).unwrap());
         let sandbox = Sandbox::new(sandbox::Settings { script: Script::default(), clock: clock.clone() });
         let api = Arc::new(sandbox.in_memory());
@@ -265,6 +273,56 @@ mod tests {
             room.holds(&["E1", "E2", "E3"], &["W1", "W2", "W4"]);
             let kept = &detail.plan.unwrap().groups[0].kept[0];
             assert!(kept.is_covered() && kept.reason.contains("paused"), "{kept:?}");
+        })
+        .await;
+    }
+
+    const NEW_PLAN: [(&str, &str); 5] =
+        [("E1", "east:pln_gold"), ("E2", "east"), ("E3", "east"), ("W1", "west"), ("W2", "west")];
+
+    fn plan_of(room: &Room, id: &str) -> Option<String> {
+        let record = room.sandbox.roster(EAST).remove(id)?;
+        Some(record["plan_id"].as_str().unwrap().to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_plan_takes_effect_by_leaving_and_joining_again() {
+        in_a_room(async |room| {
+            room.sync(&BEFORE).await.unwrap();
+            let detail = room.sync(&NEW_PLAN).await.unwrap();
+            assert_eq!(plan_of(room, "E1").as_deref(), Some("pln_gold"));
+            assert_eq!((detail.run.state, detail.run.counts.changed), (RunState::Completed, 1));
+            assert_eq!(detail.batches.len(), 2, "without them, then with them");
+            assert!(detail.batches[1].longest_gap().is_some());
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_leave_stays_on_their_plan_until_the_next_file() {
+        in_a_room(async |room| {
+            room.sync(&BEFORE).await.unwrap();
+            room.sandbox.fail_next("E1", FailOn::Remove, "no");
+            let detail = room.sync(&NEW_PLAN).await.unwrap();
+            assert_eq!(plan_of(room, "E1").as_deref(), Some("pln_basic"));
+            assert_eq!(detail.run.state, RunState::Partial);
+            let mut next = NEW_PLAN.to_vec();
+            next.push(("E4", "east"));
+            assert_eq!(room.sync(&next).await.unwrap().run.state, RunState::Completed);
+            assert_eq!(plan_of(room, "E1").as_deref(), Some("pln_gold"));
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_left_for_another_plan_and_is_not_added_is_tried_until_they_are() {
+        in_a_room(async |room| {
+            room.sync(&BEFORE).await.unwrap();
+            room.sandbox.fail_next("E1", FailOn::Add, "no");
+            room.sync(&NEW_PLAN).await.unwrap();
+            assert_eq!(plan_of(room, "E1"), None);
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            assert_eq!(plan_of(room, "E1").as_deref(), Some("pln_gold"));
         })
         .await;
     }

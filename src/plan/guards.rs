@@ -123,7 +123,15 @@ fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, is_held
         let doubt = match &decision.class {
             Class::MovedIn { from } => moving(from, here),
             Class::MovedOut { to, .. } => moving(here, to),
-            _ => Doubt::Guard(guard),
+            Class::New
+            | Class::Returning
+            | Class::Changed(_)
+            | Class::Unchanged
+            | Class::Terminated(_)
+            | Class::Missing
+            | Class::Leaving
+            | Class::Kept(_)
+            | Class::Withheld(_) => Doubt::Guard(guard),
         };
         decision.hold(doubt);
     }
@@ -333,31 +341,35 @@ impl Judge<'_, '_> {
             );
             say(seen("terminations", tally.terminated, limit, sum), Target::Terminated(at));
         }
-        // A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
-        // termination, and draws its line where terminations do.
-        if let (Some(limit), true) = (guards.terminations, 0 < tally.moved_out) {
-            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
-            let sum = format!(
-                "{} would move to other groups (limit {said})",
-                of_members(tally.moved_out, tally.before, name)
-            );
-            say(seen("moves", tally.moved_out, limit, sum), Target::Moves(at));
-        }
-        if let (Some(limit), true) = (guards.terminations, 0 < tally.replaced) {
-            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
-            let sum = format!(
-                "{} would leave and join again for another plan (limit {said})",
-                of_members(tally.replaced, tally.before, name)
-            );
-            say(seen("plan_changes", tally.replaced, limit, sum), Target::Replaced(at));
-        }
         if let (Some(limit), true) = (guards.additions, group.size_before() != 0) {
             let (limit, said) = line(limit, tally.before, ADDITIONS_FLOOR);
             let sum =
                 format!("{} would join the {} members of {name} (limit {said})", people(tally.added), tally.before);
             say(seen("additions", tally.added, limit, sum), Target::Group(at));
         }
+        judged.extend(self.moves(at, group, &tally));
         judged.retain(|judgement| judgement.report.value != 0);
+        judged
+    }
+
+    /// A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
+    /// termination, and draws its line where terminations do.
+    fn moves(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Vec<Judgement> {
+        let Some(limit) = self.input.policy.guards.terminations else { return Vec::new() };
+        let name = group.group;
+        let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+        let judge = |guard, value, what, target| {
+            let sum = format!("{} would {what} (limit {said})", of_members(value, tally.before, name));
+            self.judge(Seen { guard, group: Some(name), value, limit, sum }, target)
+        };
+        let mut judged = Vec::new();
+        if 0 < tally.moved_out {
+            judged.push(judge("moves", tally.moved_out, "move to other groups", Target::Moves(at)));
+        }
+        if 0 < tally.replaced {
+            let what = "leave and join again for another plan";
+            judged.push(judge("plan_changes", tally.replaced, what, Target::Replaced(at)));
+        }
         judged
     }
 }
