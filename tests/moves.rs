@@ -103,8 +103,13 @@ mod tests {
     }
 
     async fn in_a_room(check: impl AsyncFn(&Room)) {
+        assert_eq!(in_a_room_that_fails(check).await, []);
+    }
+
+    async fn in_a_room_that_fails(check: impl AsyncFn(&Room)) -> Vec<sandbox::audit::Violation> {
         // Only for its config and folders: nothing goes over its socket.
-        let bench = Bench::with(&Settings { confirm_absence: 2, ..Settings::default() }, Script::default());
+        let guards = "additions = \"off\"";
+        let bench = Bench::with(&Settings { confirm_absence: 2, guards, ..Settings::default() }, Script::default());
         let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
         let config = config.replace("[source.plan]\n", "[source.plan]\ncolumn = \"Plan\"\nchange = \"replace\"\n");
         std::fs::write(bench.path("config.toml"), config).unwrap();
@@ -123,7 +128,7 @@ mod tests {
             ended = deliverer.run(stop.clone()) => panic!("delivery ended: {ended:?}"),
             () = check(&room) => {}
         }
-        assert_eq!(room.sandbox.audit(), []);
+        room.sandbox.audit()
     }
 
     const BEFORE: [(&str, &str); 5] = [("E1", "east"), ("E2", "east"), ("E3", "east"), ("W1", "west"), ("W2", "west")];
@@ -340,5 +345,126 @@ mod tests {
             room.holds(&[], &["E1", "E2", "E3", "W1", "W2"]);
         })
         .await;
+    }
+
+    // === anything, in any order ===
+
+    const GROUPS: [&str; 4] = ["east", "west", "north", "south"];
+
+    /// Some days of an HR department that moves people about, misses some of them, and does not wait for an API that fails.
+    fn days(random: &mut fastrand::Rng) -> Vec<Vec<(String, String)>> {
+        let mut movers: Vec<(String, String)> =
+            (0..8).map(|number| (format!("M{number}"), GROUPS[number % 4].to_owned())).collect();
+        let mut days = Vec::new();
+        for _ in 0..5 {
+            let mut day: Vec<(String, String)> = movers.iter().filter(|_| random.u8(..10) != 0).cloned().collect();
+            // Whoever stays keeps each group from being emptied.
+            day.extend(
+                GROUPS.iter().flat_map(|group| (0..3).map(move |n| (format!("A{group}{n}"), (*group).to_owned()))),
+            );
+            day.push((format!("N{}", random.u16(..)), GROUPS[random.usize(..4)].to_owned()));
+            days.push(day);
+            for (_, place) in &mut movers {
+                if random.u8(..10) < 4 {
+                    let plan = if random.bool() { ":pln_gold" } else { "" };
+                    *place = format!("{}{plan}", GROUPS[random.usize(..4)]);
+                }
+            }
+        }
+        days
+    }
+
+    fn misbehave(room: &Room, random: &mut fastrand::Rng) {
+        for _ in 0..random.usize(..4) {
+            let on = if random.bool() { FailOn::Add } else { FailOn::Remove };
+            room.sandbox.fail_next(&format!("M{}", random.u8(..8)), on, "no");
+        }
+        let group = format!("hris-{}", GROUPS[random.usize(..4)]);
+        let fault = [Fault::AcceptThenReset, Fault::Forget, Fault::Error503, Fault::Status, Fault::NeverComplete];
+        let mut rule = Rule::new(On::Submit, fault[random.usize(..fault.len())]).nth(random.u32(1..5)).group(&group);
+        if rule.fault == Fault::Status {
+            rule = rule.status(400);
+        }
+        room.sandbox.misbehave(rule).unwrap();
+    }
+
+    fn borrowed(day: &[(String, String)]) -> Vec<(&str, &str)> {
+        day.iter().map(|(id, place)| (id.as_str(), place.as_str())).collect()
+    }
+
+    async fn history(room: &Room, seed: u64) {
+        let random = &mut fastrand::Rng::with_seed(seed);
+        let days = days(random);
+        let mut running = Vec::new();
+        let mut wait = Duration::ZERO;
+        for day in &days {
+            wait += Duration::from_millis(random.u64(..20_000));
+            running.push(Box::pin(async move {
+                tokio::time::sleep(wait).await;
+                // Whoever asked leaves at once when it takes long; delivery goes on.
+                drop(room.sync(&borrowed(day)).await);
+            }));
+        }
+        misbehave(room, random);
+        misbehave(room, random);
+        for one in &mut running {
+            // Polled in turn: each begins at its time, or when the one before has been answered.
+            one.await;
+        }
+        room.sandbox.behave();
+        let mut last = days.last().unwrap().clone();
+        for number in 0..8 {
+            let id = format!("M{number}");
+            if !last.iter().any(|(known, _)| *known == id) {
+                last.push((id, "east".to_owned()));
+            }
+        }
+        for round in 0..4 {
+            for group in GROUPS {
+                let group = format!("hris-{group}").parse().unwrap();
+                room.desk.store.update_group(&group, |record| record.paused = None).unwrap();
+            }
+            room.desk.deliverer.nudge();
+            last.retain(|(id, _)| !id.starts_with('Z'));
+            last.push((format!("Z{round}"), "north".to_owned()));
+            drop(room.sync(&borrowed(&last)).await);
+            // Longer than a request is waited for that never completes.
+            tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+        }
+        for group in GROUPS {
+            let wanted: std::collections::BTreeMap<&str, &str> = last
+                .iter()
+                .filter_map(|(id, place)| {
+                    let (of, plan) = place.split_once(':').unwrap_or((place, "pln_basic"));
+                    // Who is missing for the second time only now is gone from the last file, and may be kept.
+                    (of == group).then_some((id.as_str(), plan))
+                })
+                .collect();
+            let held = room.sandbox.roster(&format!("hris-{group}"));
+            for (id, plan) in wanted {
+                let record = held.get(id).unwrap_or_else(|| panic!("seed {seed}: {id} is not covered in {group}"));
+                assert_eq!(record["plan_id"], plan, "seed {seed}: {id}");
+            }
+            for id in held.keys().filter(|id| id.starts_with('M') || id.starts_with('A')) {
+                let place = &last.iter().find(|(known, _)| known == id).unwrap().1;
+                assert!(place.starts_with(group), "seed {seed}: {id} is in {group} instead of {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_fails_everybody_ends_where_the_last_file_says() {
+        let seeds = std::env::var("ROSTERD_MOVES_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
+        for seed in 0..seeds {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+            let audit = runtime.block_on(in_a_room_that_fails(async |room| history(room, seed).await));
+            // The HR department goes back and forth, so rosters come back; what the audit says of moves must hold.
+            let moves: Vec<_> = audit
+                .into_iter()
+                .filter(|violation| !matches!(violation, sandbox::audit::Violation::OlderPayload { .. }))
+                .collect();
+            assert_eq!(moves, [], "seed {seed}");
+        }
     }
 }
