@@ -414,9 +414,19 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
     let mut groups = diff::groups(&input);
     let absences = diff::absences(&input, &groups);
     let identity = identity::look(&groups);
-    let judged = guards::evaluate(&input, &groups, &identity);
+    let mut judged = guards::evaluate(&input, &groups, &identity);
     let is_held_whole = guards::apply(&judged, &mut groups);
     moves::keep_in_step(&mut groups);
+    // A move that is held for one group's size can make another too large: there are fewer and fewer left to hold.
+    loop {
+        let too_large = guards::evaluate_sizes(&input, &groups);
+        if too_large.is_empty() {
+            break;
+        }
+        guards::apply(&too_large, &mut groups);
+        moves::keep_in_step(&mut groups);
+        judged.extend(too_large);
+    }
     let mut guards: Vec<GuardReport> = judged.into_iter().map(|judgement| judgement.report).collect();
     guards.extend(guards::confirmed_by_approval(&groups, &guards));
     let losses = losses::of(&input, &groups);

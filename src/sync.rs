@@ -293,7 +293,7 @@ impl Desk {
         info!(
             run = %record.run.run, source = %record.run.source, rows = record.run.counts.rows,
             new = record.run.counts.new, returning = record.run.counts.returning, changed = record.run.counts.changed,
-            terminated = record.run.counts.terminated, missing = record.run.counts.missing, kept = record.run.counts.kept,
+            moved = record.run.counts.moved, terminated = record.run.counts.terminated, missing = record.run.counts.missing, kept = record.run.counts.kept,
             batches, "plan recorded"
         );
         self.deliverer.nudge();

@@ -224,6 +224,7 @@ fn groups(count: usize) -> String {
 
 fn standing(batch: &Batch) -> String {
     match batch.phase {
+        Phase::Pending if !batch.moves_in.is_empty() => "waits until people have left their former groups.".to_owned(),
         Phase::Pending => "waits to be sent.".to_owned(),
         Phase::Submitting | Phase::Accepted => "sent; the results are not in yet.".to_owned(),
         Phase::Completed if batch.failures.is_empty() => {

@@ -62,6 +62,12 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
     judged
 }
 
+/// Evaluates what depends on what the other guards held.
+pub(super) fn evaluate_sizes(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> Vec<Judgement> {
+    let judge = Judge { input, groups };
+    groups.iter().enumerate().filter_map(|(at, group)| judge.size(at, group)).collect()
+}
+
 /// Puts back what is held. Whether the whole file is held.
 pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool {
     let mut is_held_whole = false;
@@ -139,7 +145,15 @@ fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target:
         let doubt = match &decision.class {
             Class::MovedIn { from } => moving(from, here),
             Class::MovedOut { to, .. } => moving(here, to),
-            _ => Doubt::Guard(guard),
+            Class::New
+            | Class::Returning
+            | Class::Changed(_)
+            | Class::Unchanged
+            | Class::Terminated(_)
+            | Class::Missing
+            | Class::Leaving
+            | Class::Kept(_)
+            | Class::Withheld(_) => Doubt::Guard(guard),
         };
         decision.hold(doubt);
     }
@@ -393,6 +407,28 @@ impl Judge<'_, '_> {
             .collect()
     }
 
+    /// A roster that the API would refuse. Looked at when everything else is decided: whoever is kept is in it too.
+    fn size(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        let (name, largest, after) = (group.group, self.input.policy.members_per_request as u64, group.size() as u64);
+        let sum = format!("{name} would have {after} members (members_per_request = {largest}); it is never split");
+        let seen = Seen { guard: "members_per_request", group: Some(name), value: after, limit: largest, sum };
+        (largest < after && !group.is_held).then(|| self.judge(seen, Target::Group(at)))
+    }
+
+    /// A feed that loses a few people a day.
+    fn rolling(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Option<Judgement> {
+        let guards = self.input.policy.guards;
+        let limit = guards.rolling_removals.filter(|_| 0 < tally.missing + tally.terminated)?;
+        let lost = losses::count(self.input, group);
+        let whole = tally.before + lost.gone;
+        let (limit, said) = line(limit, whole, lost.floor);
+        let members = of_members(lost.all, whole, group.group);
+        let window = humantime::format_duration(guards.rolling_window);
+        let sum = format!("{members} would be gone within {window}, without anybody's approval (limit {said})");
+        let seen = Seen { guard: "rolling_removals", group: Some(group.group), value: lost.all, limit, sum };
+        Some(self.judge(seen, Target::Losses(at)))
+    }
+
     fn group(&self, at: usize, group: &GroupPlan<'_>) -> Vec<Judgement> {
         let guards = self.input.policy.guards;
         let tally = Tally::of(group);
@@ -406,14 +442,6 @@ impl Judge<'_, '_> {
                 "the API has no group {name}: make it with `rosterd groups create {name} --name NAME`, or set create = true"
             );
             say(seen("no_group", tally.after, 0, sum), Target::Group(at));
-        }
-        let largest = self.input.policy.members_per_request as u64;
-        if largest < tally.after {
-            let sum = format!(
-                "{name} would have {} members (members_per_request = {largest}); it is never split",
-                tally.after
-            );
-            say(seen("members_per_request", tally.after, largest, sum), Target::Group(at));
         }
         let removed = tally.missing + tally.terminated + tally.moved_out;
         if tally.after == 0 && 0 < tally.before && 0 < removed {
@@ -437,39 +465,36 @@ impl Judge<'_, '_> {
             );
             say(seen("terminations", tally.terminated, limit, sum), Target::Terminated(at));
         }
-        if let (Some(limit), true) = (guards.rolling_removals, 0 < tally.missing + tally.terminated) {
-            let lost = losses::count(self.input, group);
-            let (limit, said) = line(limit, tally.before + lost.gone, lost.floor);
-            let members = of_members(lost.all, tally.before + lost.gone, name);
-            let days = humantime::format_duration(guards.rolling_window);
-            let sum = format!("{members} would be gone within {days}, without anybody's approval (limit {said})");
-            say(seen("rolling_removals", lost.all, limit, sum), Target::Losses(at));
-        }
-        // A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
-        // termination, and draws its line where terminations do.
-        if let (Some(limit), true) = (guards.terminations, 0 < tally.moved_out) {
-            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
-            let sum = format!(
-                "{} would move to other groups (limit {said})",
-                of_members(tally.moved_out, tally.before, name)
-            );
-            say(seen("moves", tally.moved_out, limit, sum), Target::Moves(at));
-        }
-        if let (Some(limit), true) = (guards.terminations, 0 < tally.replaced) {
-            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
-            let sum = format!(
-                "{} would leave and join again for another plan (limit {said})",
-                of_members(tally.replaced, tally.before, name)
-            );
-            say(seen("plan_changes", tally.replaced, limit, sum), Target::Replaced(at));
-        }
         if let (Some(limit), true) = (guards.additions, group.size_before() != 0) {
             let (limit, said) = line(limit, tally.before, ADDITIONS_FLOOR);
             let sum =
                 format!("{} would join the {} members of {name} (limit {said})", people(tally.added), tally.before);
             say(seen("additions", tally.added, limit, sum), Target::Group(at));
         }
+        judged.extend(self.rolling(at, group, &tally));
+        judged.extend(self.moves(at, group, &tally));
         judged.retain(|judgement| judgement.report.value != 0);
+        judged
+    }
+
+    /// A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
+    /// termination, and draws its line where terminations do.
+    fn moves(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Vec<Judgement> {
+        let Some(limit) = self.input.policy.guards.terminations else { return Vec::new() };
+        let name = group.group;
+        let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+        let judge = |guard, value, what, target| {
+            let sum = format!("{} would {what} (limit {said})", of_members(value, tally.before, name));
+            self.judge(Seen { guard, group: Some(name), value, limit, sum }, target)
+        };
+        let mut judged = Vec::new();
+        if 0 < tally.moved_out {
+            judged.push(judge("moves", tally.moved_out, "move to other groups", Target::Moves(at)));
+        }
+        if 0 < tally.replaced {
+            let what = "leave and join again for another plan";
+            judged.push(judge("plan_changes", tally.replaced, what, Target::Replaced(at)));
+        }
         judged
     }
 }
