@@ -17,7 +17,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::api::MemberSync;
 use crate::clock::{self, Clock};
 use crate::config::Poll;
-use crate::report::Phase;
+use crate::report::{Phase, Trigger};
 use crate::roster::ids::{GroupRef, RunId};
 use crate::store::{Store, StoreError};
 
@@ -64,6 +64,8 @@ pub struct Deliverer {
     clock: Clock,
     settings: Settings,
     permits: Semaphore,
+    /// Places that rosters may take which are submitted again against drift.
+    unhurried: Semaphore,
     wake: Notify,
     /// Counts up when a person releases something: whoever waits for a later attempt looks again.
     released: watch::Sender<u64>,
@@ -94,6 +96,8 @@ impl Deliverer {
             clock,
             settings,
             permits: Semaphore::new(settings.max_in_flight),
+            // Half of all, so that somebody who joined is never behind more than a few rosters that change nothing.
+            unhurried: Semaphore::new((settings.max_in_flight / 2).max(1)),
             wake: Notify::new(),
             released: watch::Sender::new(0),
             sends: RwLock::new(()),
@@ -259,6 +263,10 @@ impl Deliverer {
         let ended = self.store.call(move |store| ending::end_run(store, &id, now)).await;
         match ended {
             Ok(Some(run)) => {
+                if run.trigger == Trigger::Resync && run.counts.returning != 0 {
+                    let found = run.reason.as_deref();
+                    warn!(run = %run.run, restored = run.counts.returning, found, "people had vanished from the API");
+                }
                 info!(run = %run.run, state = ?run.state, confirmed = run.counts.confirmed, failed = run.counts.failed, "run ended");
                 self.tell(News::RunEnded(run.run));
             }

@@ -388,8 +388,6 @@ fn a_source_overrides_single_guards_and_keeps_the_others() {
 #[test]
 fn what_is_not_done_yet_is_refused_and_defaults_are_not() {
     each_is_found(&[
-        ("name =", "resync = \"0 3 * * Sun\"\nname =", "6: source.resync is not yet supported"),
-        ("name =", "expect_by = \"30 7 * * *\"\nname =", "6: source.expect_by is not yet supported"),
         ("default =", "change = \"replace\"\ndefault =", "23: source.plan.change is not yet supported"),
         ("[[source]]", "[guards]\nrolling_removals = 5\n[[source]]", "6: guards.rolling_removals is not yet supported"),
         (

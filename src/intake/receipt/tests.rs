@@ -23,6 +23,7 @@ fn run(state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
+        repeats: None,
     }
 }
 

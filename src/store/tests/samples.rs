@@ -106,6 +106,7 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
             batches: batches.iter().map(|id| BatchId::parse(id).unwrap()).collect(),
             reason: None,
             actor: Some("ops".to_owned()),
+            repeats: None,
         },
         plan: Some(plan(file, guard)),
         filed_as: Some("processed/2026-11/x.csv".to_owned()),
@@ -157,9 +158,11 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
             rows: 3,
             modified: Some(time(-5)),
             accepted_at: time(0),
+            day: None,
         }),
         absences: BTreeMap::from([(ReferenceId::parse("E7").unwrap(), Absence { exports: 1, since: time(0) })]),
         fired: BTreeMap::from([("resync".to_owned(), time(-60))]),
+        ..SourceState::new(SourceName::parse("hris").unwrap())
     }
 }
 
