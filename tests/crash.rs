@@ -302,8 +302,11 @@ fn live(life: &Life, writes: u64, stop: Stop) -> (bool, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let calendar = life.calendar.unwrap_or(Calendar { start: "2026-03-02T11:00:00Z", schedules: "", dates: "" });
-    let text = life::config_text(dir.path(), "http://127.0.0.1:9", "2s")
-        .replacen("[source.columns]", &format!("{}\n[source.columns]", calendar.schedules), 1);
+    let text = life::config_text(dir.path(), "http://127.0.0.1:9", "2s").replacen(
+        "[source.columns]",
+        &format!("{}\n[source.columns]", calendar.schedules),
+        1,
+    );
     let config = config(&(text + calendar.dates));
     let inbox = dir.path().join("inbox");
     runtime.block_on(async {
@@ -368,7 +371,8 @@ fn with_last_name(people: &[Person], id: &str, name: &str) -> Vec<Person> {
 fn a_first_sync_survives_a_stop_after_every_write() {
     let people = life::people(3, 4);
     let acts = vec![(When::AtOnce, Act::Drop("day1.csv", life::csv(&people)))];
-    let life = Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 1..=1 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 1..=1 };
     stop_everywhere("first sync", &life);
 }
 
@@ -385,7 +389,8 @@ fn adds_changes_terminations_and_absences_survive_a_stop_after_every_write() {
         (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 3..=3 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 3..=3 };
     stop_everywhere("changed days", &life);
 }
 
@@ -414,7 +419,8 @@ fn a_rejected_file_survives_a_stop_after_every_write() {
         (When::AtOnce, Act::Drop("broken.csv", "Employee ID,First\nE1,Sam\n".to_owned())),
         (When::Quiet, Act::Drop("day1.csv", life::csv(&people))),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 2..=2 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 2..=2 };
     stop_everywhere("rejected", &life);
 }
 
@@ -431,7 +437,8 @@ fn a_held_file_and_its_approval_survive_a_stop_after_every_write() {
         (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Quiet, Act::Approve),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 3..=5 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 3..=5 };
     stop_everywhere("held", &life);
 }
 
@@ -467,12 +474,13 @@ fn a_refused_key_that_is_mended_survives_a_stop_after_every_write() {
         (When::AtOnce, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Refusals(5), Act::MendKey),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 2..=2 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 2..=2 };
     stop_everywhere("refused key", &life);
 }
 
-/// A minute before midnight in New York.
-const MIDNIGHT: Calendar = Calendar { start: "2026-03-03T04:59:00Z", schedules: "", dates: "" };
+/// Half a minute before midnight in New York.
+const MIDNIGHT: Calendar = Calendar { start: "2026-03-03T04:59:30Z", schedules: "", dates: "" };
 
 /// An export with first and last days, for those who have any.
 fn dated(people: &[Person], days: &[(&str, &str, &str)]) -> String {
@@ -493,10 +501,11 @@ fn dated(people: &[Person], days: &[(&str, &str, &str)]) -> String {
 fn a_scheduled_recheck_survives_a_stop_after_every_write() {
     let people = life::people(3, 4);
     let days = [("E1002", "", "03/02/2026"), ("E2003", "03/03/2026", "")];
-    let calendar = Calendar { schedules: "schedule = \"0 0 * * *\"", dates: "start = \"Hired\"\nend = \"Left\"\n", ..MIDNIGHT };
+    let calendar =
+        Calendar { schedules: "schedule = \"0 0 * * *\"", dates: "start = \"Hired\"\nend = \"Left\"\n", ..MIDNIGHT };
     let acts = vec![
         (When::AtOnce, Act::Drop("day1.csv", dated(&people, &days))),
-        (When::Clock("2026-03-03T05:00:30Z"), Act::Live),
+        (When::Clock("2026-03-03T05:00:10Z"), Act::Live),
     ];
     let stayed: Vec<Person> = people.into_iter().filter(|person| person.id != "E1002").collect();
     let truth = life::truth(&stayed);
@@ -511,7 +520,7 @@ fn a_resync_survives_a_stop_after_every_write() {
     let acts = vec![
         (When::AtOnce, Act::Drop("day1.csv", life::csv(&people))),
         (When::Quiet, Act::Vanish("acme-d1", "E1003")),
-        (When::Clock("2026-03-03T05:00:30Z"), Act::Live),
+        (When::Clock("2026-03-03T05:00:10Z"), Act::Live),
     ];
     let truth = life::truth(&people);
     let life = Life { script: quick(), faults: vec![], acts, calendar: Some(calendar), truth, exports: 1..=1 };
