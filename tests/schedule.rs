@@ -40,10 +40,11 @@ fn csv(rows: &[Row]) -> String {
     for (id, division, status, hired, left) in rows {
         // By the id, so that nobody resembles somebody of another file.
         let at = id.bytes().fold(0, |sum, byte| sum * 10 + usize::from(byte % 16));
+        let city = if id.starts_with('P') && *hired == "03/03/2026" { "Troy" } else { "Albany" };
         let (month, day, year) = (at % 12 + 1, at % 28 + 1, 1950 + at % 50);
         writeln!(
             text,
-            "{id},Sam,Miller{at},{month:02}/{day:02}/{year},{id}@example.com,{at} Main St,Albany,NY,12207,{division},\
+            "{id},Sam,Miller{at},{month:02}/{day:02}/{year},{id}@example.com,{at} Main St,{city},NY,12207,{division},\
              {status},{hired},{left}"
         )
         .unwrap();
@@ -397,7 +398,7 @@ fn a_newer_export_that_is_held_stays_held_and_can_be_approved_after_a_recheck() 
 }
 
 #[test]
-fn a_recheck_that_is_held_is_recorded_once_and_again_when_it_cannot_be_approved_any_more() {
+fn a_recheck_that_holds_people_is_recorded_once_and_approved() {
     test(async || {
         let world = World::new("2026-03-02T17:00:00Z", "", SIX);
         let running = world.daemon().await;
@@ -422,22 +423,105 @@ fn a_recheck_that_is_held_is_recorded_once_and_again_when_it_cannot_be_approved_
 }
 
 #[test]
-fn a_recheck_that_is_held_whole_is_not_recorded_every_day() {
+fn a_recheck_that_holds_a_group_is_not_recorded_every_day() {
     test(async || {
-        // Everybody gets another row on the 3rd, with another street: one column changes for all.
-        let world = World::new("2026-03-02T17:00:00Z", "[guards]\nfield_changed = \"30%\"\nadditions = 0", SIX);
+        let world = World::new("2026-03-02T17:00:00Z", "[guards]\nadditions = 0", SIX);
         let running = world.daemon().await;
-        let rows = with(&[("E7", "d1", "Active", "03/03/2026", "")]);
-        world.deliver(&running, "monday.csv", &rows).await;
-        world.until("2026-03-03T12:00:00Z").await;
+        world.deliver(&running, "monday.csv", &with(&[("E7", "d1", "Active", "03/03/2026", "")])).await;
+        world.until("2026-03-05T12:00:00Z").await;
         let all = runs(&running.store);
         assert_eq!((all.len(), all[1].trigger), (2, Trigger::Recheck), "{all:#?}");
+        assert!(all[1].guards.iter().any(|guard| guard.guard == "additions"), "{:?}", all[1].guards);
         world.covers("acme-d1", &ALL_SIX);
-        world.until("2026-03-05T12:00:00Z").await;
-        assert_eq!(runs(&running.store).len(), 2);
-        world.ask(Question::Approve { run: all[1].run.to_string(), reason: "hired".to_owned() }).await;
+        running.stop().await;
+    });
+}
+
+/// Twelve people with a row for each of two periods; in the second they live elsewhere.
+fn twelve_who_move_house() -> Vec<Row> {
+    let ids = ["P10", "P11", "P12", "P13", "P14", "P15", "P16", "P17", "P18", "P19", "P20", "P21"];
+    let rows = ids.map(|id| [(id, "d1", "Active", "01/05/2020", "03/02/2026"), (id, "d1", "Active", "03/03/2026", "")]);
+    rows.concat()
+}
+
+#[test]
+fn a_recheck_that_is_held_whole_is_recorded_again_only_when_it_cannot_be_approved_any_more() {
+    test(async || {
+        let world = World::new("2026-03-02T17:00:00Z", "", SIX);
+        let running = world.daemon().await;
+        let city = |world: &World| world.sandbox.roster("acme-d1")["P10"]["address"]["city"].clone();
+        world.deliver(&running, "monday.csv", &twelve_who_move_house()).await;
+        world.until("2026-03-06T12:00:00Z").await;
+        let all = runs(&running.store);
+        assert_eq!((all.len(), all[1].trigger, all[1].state), (2, Trigger::Recheck, RunState::Held), "{all:#?}");
+        let reason = all[1].reason.as_ref().unwrap();
+        assert!(reason.contains("was looked at again") && reason.contains("changed for 12 of 12"), "{reason}");
+        let receipt = world.receipt(&running.store, &all[1]);
+        assert!(receipt.starts_with("Held: nothing of this file was applied."), "{receipt}");
+
+        // After 72 hours nobody can release it any more.
+        world.until("2026-03-07T12:00:00Z").await;
+        let all = runs(&running.store);
+        let states: Vec<RunState> = all.iter().skip(1).map(|run| run.state).collect();
+        assert_eq!(states, [RunState::Superseded, RunState::Held]);
+        // A newer file comes and is held as well. To release the older one takes nothing from it.
+        let newer = world.deliver(&running, "short.csv", &twelve_who_move_house()[..4]).await;
+        assert_eq!((newer.state, city(&world)), (RunState::Held, "Albany".into()));
+        world.ask(Question::Approve { run: all[2].run.to_string(), reason: "the office moved".to_owned() }).await;
+        let approved = world.quiet_after(&running, 4).await;
+        assert_eq!((approved.state, city(&world)), (RunState::Completed, "Troy".into()));
+        let states: Vec<RunState> = runs(&running.store).iter().skip(1).map(|run| run.state).collect();
+        assert_eq!(states, [RunState::Superseded, RunState::Superseded, RunState::Held, RunState::Completed]);
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_held_recheck_that_was_discarded_stays_discarded() {
+    test(async || {
+        let world = World::new("2026-03-02T17:00:00Z", "", SIX);
+        let running = world.daemon().await;
+        world.deliver(&running, "monday.csv", &twelve_who_move_house()).await;
+        world.until("2026-03-03T12:00:00Z").await;
+        let held = runs(&running.store).pop().unwrap();
+        world.ask(Question::Discard { run: held.run.to_string(), reason: "wrong".to_owned() }).await;
+        world.until("2026-03-09T12:00:00Z").await;
+        let states: Vec<RunState> = runs(&running.store).iter().map(|run| run.state).collect();
+        assert_eq!(states, [RunState::Completed, RunState::Discarded]);
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_retry_leaves_a_newer_export_that_is_held_where_it_is() {
+    test(async || {
+        let world = World::new("2026-03-02T17:00:00Z", "", "");
+        let running = world.daemon().await;
+        world.deliver(&running, "monday.csv", &SIX_PEOPLE).await;
+        world.sandbox.behave();
+        let held = world.deliver(&running, "short.csv", &SIX_PEOPLE[..2]).await;
+        assert_eq!(held.state, RunState::Held);
+        world.ask(Question::Retry { group: "acme-d1".to_owned() }).await;
         world.quiet_after(&running, 2).await;
-        world.covers("acme-d1", &ids(&["E7"]));
+        assert_eq!(runs(&running.store)[1].state, RunState::Held);
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_clock_that_was_wrong_for_a_day_undoes_nothing() {
+    test(async || {
+        let mut world = World::new("2026-03-02T17:00:00Z", "", SIX);
+        let running = world.daemon().await;
+        let rows = with(&[("E7", "d1", "Active", "03/01/2026", ""), ("E8", "d1", "Active", "03/01/2026", "")]);
+        world.deliver(&running, "monday.csv", &rows).await;
+        running.stop().await;
+        // As after a start without a battery.
+        world.clock = Clock::simulated(at("2020-01-01T00:00:00Z"));
+        let running = world.daemon().await;
+        world.until("2020-01-03T12:00:00Z").await;
+        assert_eq!(runs(&running.store).len(), 1);
+        assert_eq!(world.sandbox.roster("acme-d1").len(), 8);
         running.stop().await;
     });
 }

@@ -89,3 +89,25 @@ impl Spool {
         moved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_no_leftover_and_goes_at_the_next_start_unless_a_run_knows_it() {
+        let inbox = tempfile::tempdir().unwrap();
+        let spool = Spool::open(inbox.path()).unwrap();
+        let path = inbox.path().join("processed/a.csv");
+        std::fs::write(&path, "x").unwrap();
+        let now: DateTime<Utc> = "2026-03-02T06:00:00Z".parse().unwrap();
+        let copy = || spool.copy_again(&path, "a.csv", now, now).unwrap();
+        let (known, stray, needless) = (copy(), copy(), copy());
+        assert_eq!(spool.claimed().unwrap(), [], "nobody dropped them");
+
+        spool.drop_copy(&needless).unwrap();
+        spool.sweep_copies(&BTreeSet::from([format!("{WORK}/{}", known.key())])).unwrap();
+        assert_eq!((known.path.exists(), stray.path.exists(), needless.path.exists()), (true, false, false));
+        assert!(path.exists());
+    }
+}
