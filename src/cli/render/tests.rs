@@ -353,8 +353,8 @@ fn a_status_says_what_is_due_by_the_clock_and_what_came_of_it() {
         "\n  overdue    no export was accepted by 2026-02-27T12:30:00Z (44 hours ago): who left stays covered,\n",
         "\n             the last one came 27 hours ago and was held: rosterd show run_20260228_060000_000\n",
         "\n  re-check   the last accepted export is not where it was filed: /srv/a.csv; the next accepted\n",
-        "\n             last 60 minutes ago, 12 groups: 2 people had vanished from the API and came back; 1 unknown\n",
-        "\n             person lost coverage that nobody planned\n             rosterd show run_20260301_080000_000\n",
+        "\n             last 60 minutes ago, 12 groups: 2 people had vanished from the API and came back; 1\n",
+        "\n             unknown person lost coverage that nobody planned\n             rosterd show run_20260301_080000_000\n",
     ] {
         assert!(text.contains(line), "{line:?} is not in\n{text}");
     }
