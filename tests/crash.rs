@@ -17,6 +17,7 @@
 #[path = "support/life.rs"]
 mod life;
 
+use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -492,7 +493,7 @@ fn dated(people: &[Person], days: &[(&str, &str, &str)]) -> String {
             Some((_, hired, left)) => (*hired, *left),
             None => ("", ""),
         };
-        text.push_str(&format!("{line},{hired},{left}\n"));
+        writeln!(text, "{line},{hired},{left}").unwrap();
     }
     text
 }

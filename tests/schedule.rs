@@ -1,11 +1,6 @@
 //! What happens by the clock, on a real daemon in simulated time: days without files, missed schedules, drift, and feeds that die.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test says what is wrong by stopping"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by stopping")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

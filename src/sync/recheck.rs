@@ -90,7 +90,13 @@ impl Desk {
     /// cannot be known.
     async fn what_has_come_due(&self, source: &Source, last: &LastExport) -> Result<Option<Examined>, String> {
         let now = self.clock.now();
-        let Some((before, today)) = repeat::days(source, &last.accepted, None, now) else { return Ok(None) };
+        let Some((before, today)) = repeat::days(source, &last.accepted, None, now) else {
+            let (day, today) = (last.accepted.day, super::today(source, None, now));
+            if day.is_some_and(|day| today < day) {
+                info!(source = %source.name, ?day, %today, "dates were looked at for a later day already, by --as-of or another clock");
+            }
+            return Ok(None);
+        };
         let unreadable = |error| match error {
             ExamineError::Broken(broken) => broken.message,
             ExamineError::Read(error) => format!("the last accepted export cannot be read: {error}"),
