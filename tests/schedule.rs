@@ -756,6 +756,26 @@ fn a_group_with_a_roster_under_way_is_left_out_of_a_resync() {
 }
 
 #[test]
+fn nobody_whom_a_batch_without_results_may_have_added_is_removed_by_a_resync() {
+    test(async || {
+        let world = World::new("2026-03-02T17:00:00Z", "", RESYNC);
+        let running = world.daemon().await;
+        world.deliver(&running, "monday.csv", &SIX_PEOPLE).await;
+        // The roster with E7 arrives and its answer does not; the second attempt is refused for good.
+        world.sandbox.misbehave(Rule::new(On::Submit, Fault::AcceptThenReset)).unwrap();
+        world.sandbox.misbehave(Rule::new(On::Submit, Fault::Status).status(422).nth(2)).unwrap();
+        let run = world.deliver(&running, "more.csv", &with(&[("E7", "d1", "Active", "01/05/2020", "")])).await;
+        assert_eq!(run.state, RunState::Failed);
+        let group = GroupRef::parse("acme-d1").unwrap();
+        assert_eq!(running.store.abroad(&group).unwrap().len(), 7);
+        world.until("2026-03-03T09:00:00Z").await;
+        assert_eq!(runs(&running.store).len(), 2, "nothing can be submitted again");
+        assert!(world.sandbox.roster("acme-d1").contains_key("E7"));
+        running.stop().await;
+    });
+}
+
+#[test]
 fn a_new_export_goes_ahead_of_a_resync_of_many_groups() {
     test(async || {
         const GROUPS: usize = 60;
