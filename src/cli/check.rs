@@ -120,13 +120,19 @@ fn check_source(source: &Source, offline: bool) -> Vec<Checked> {
         Err(error) if offline => Checked::doubtful(&what, with_cause(&error)),
         Err(error) => Checked::bad(&what, Ending::Config, with_cause(&error)),
     }];
-    if let Some(schedule) = &source.schedule {
+    let schedules = [
+        (&source.schedule, "next scheduled"),
+        (&source.resync, "next resync"),
+        (&source.expect_by, "next export expected by"),
+    ];
+    for (schedule, label) in schedules {
+        let Some(schedule) = schedule else { continue };
         let times = schedule.upcoming(Clock::system().now(), source.timezone, TIMES_SHOWN);
         let times: Vec<String> = times
             .iter()
             .map(|at| at.with_timezone(&source.timezone).format("%a %Y-%m-%d %H:%M %Z").to_string())
             .collect();
-        checks.push(Checked::good(&what, format!("next scheduled: {}", times.join(", "))));
+        checks.push(Checked::good(&what, format!("{label}: {}", times.join(", "))));
     }
     checks
 }

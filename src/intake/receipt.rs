@@ -80,6 +80,12 @@ fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
         RunState::Superseded => "Replaced: a newer file took the place of this one.",
         RunState::Discarded => "Dropped: somebody decided that this file is not to be applied.",
     });
+    if run.trigger == Trigger::Recheck {
+        page.text(
+            "Nobody dropped this file. It is a copy of the last accepted one, looked at again because first or last days in it \
+             have come.",
+        );
+    }
     if leaves_everybody(run) {
         page.text("Nobody gained or lost coverage because of this file.");
     }
@@ -97,7 +103,11 @@ fn leaves_everybody(run: &Run) -> bool {
 fn facts(page: &mut Page, subject: Subject<'_>, run: &Run) {
     page.gap();
     page.pair("File", &clean(subject.name, usize::MAX));
-    page.pair("Received", &time(run.received_at, subject.zone));
+    let is_recheck = run.trigger == Trigger::Recheck;
+    if let Some(repeat) = run.repeats.as_ref().filter(|_| is_recheck) {
+        page.pair("Accepted", &time(repeat.accepted_at, subject.zone));
+    }
+    page.pair(if is_recheck { "Looked at" } else { "Received" }, &time(run.received_at, subject.zone));
     if let Some(finished) = run.finished_at {
         page.pair("Finished", &time(finished, subject.zone));
     }

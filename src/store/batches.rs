@@ -90,6 +90,14 @@ impl Store {
         self.consistently(|store| store.work_on(Shelf::Outbox, group))
     }
 
+    /// The open batch of a group, without its payload.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_batch(&self, group: &GroupRef) -> Result<Option<Batch>, StoreError> {
+        self.batch_on(Shelf::Outbox, group)
+    }
+
     /// The batch that waits behind the open one, with its payload.
     ///
     /// # Errors

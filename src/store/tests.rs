@@ -276,6 +276,20 @@ fn old_runs_are_forgotten_but_not_what_is_open_or_what_was_accepted() {
 }
 
 #[test]
+fn the_last_accepted_export_of_a_source_is_not_forgotten_however_old_it_is() {
+    let (_dir, store) = open();
+    for id in ["run_1", "run_2"] {
+        let mut record = run(id, &[]);
+        record.run.finished_at = Some(time(5));
+        store.put_run(&record).unwrap();
+    }
+    store.put_source(&source(Some("run_1"))).unwrap();
+    assert_eq!(store.forget_before(time(10)).unwrap(), 1);
+    let left = store.runs(&RunFilter::default(), 9).unwrap();
+    assert_eq!(left.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["run_1"]);
+}
+
+#[test]
 fn debug_and_error_texts_name_nobody() {
     let (_dir, store) = open();
     let text = format!("{:?} {:?} {store:?}", work("bat_1", "run_1", "acme"), changes());

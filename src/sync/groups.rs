@@ -11,7 +11,6 @@ use crate::report::{Batch, Counts, GroupStatus, GuardVerdict, Run, RunState, Tri
 use crate::roster::ids::{GroupId, GroupRef, SourceName};
 use crate::store::{GroupRecord, RunRecord, Store, StoreError, Work};
 
-use super::answers::file_of;
 use super::{Desk, Job, Turn};
 
 impl Desk {
@@ -166,27 +165,17 @@ impl Desk {
         Ok(())
     }
 
-    /// The last accepted export of the source that the group's last batch came from, claimed to be passed over again.
+    /// The last accepted export of the source that the group's last batch came from, to be passed over again.
     async fn last_export_of(&self, group: &GroupRef, actor: &str) -> Result<Option<Job>, Refusal> {
         let group = group.clone();
-        let found = self
-            .store
-            .call(move |store| {
-                let Some(batch) = store.last_batch(&group)? else { return Ok(None) };
-                let Some(run) = store.run(&batch.run)? else { return Ok(None) };
-                let last = store.source(&run.run.source)?.and_then(|state| state.last_accepted);
-                let Some(last) = last else { return Ok(None) };
-                Ok(store.run(&last.run)?.map(|record| (record, last.modified)))
-            })
-            .await?;
-        let Some((record, Some(modified))) = found else { return Ok(None) };
-        let source = self.source(&record.run.source)?.clone();
-        let (path, name) = file_of(&record, &source)?;
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let job = self.adopt(&source.name, &path, &name, modified).await?;
-        Ok(Some(Job { actor: Some(actor.to_owned()), again: true, ..job }))
+        let source = self.store.call(move |store| {
+            let Some(batch) = store.last_batch(&group)? else { return Ok(None) };
+            Ok(store.run(&batch.run)?.map(|record| record.run.source))
+        });
+        let Some(source) = source.await? else { return Ok(None) };
+        let Some(Ok(last)) = self.last_export(&source).await? else { return Ok(None) };
+        let job = self.copy_of(&source, &last).await?;
+        Ok(Some(Job { actor: Some(actor.to_owned()), ..job }))
     }
 
     /// The group that a person means, by reference or id: our record of it, and the API's.
@@ -252,6 +241,7 @@ fn submit_confirmed(
         reason: Some(format!("retry of {}", record.group)),
         actor: Some(actor),
         approves: None,
+        repeats: None,
     };
     let state = source_state(store, &source)?;
     let record = RunRecord { run: run.clone(), plan: None, filed_as: None };

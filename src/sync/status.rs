@@ -1,14 +1,15 @@
 //! How everything stands, and one batch in full.
 
 use crate::control::Refusal;
+use crate::intake::schedule::Cron;
 use crate::report::{
-    AcceptedStatus, Batch, BatchDetail, ChangeReport, DoubtStatus, GuardVerdict, PausedGroup, RunState, SourceStatus,
-    Status,
+    AcceptedStatus, Batch, BatchDetail, ChangeReport, DoubtStatus, GuardVerdict, PausedGroup, ResyncStatus, RunState,
+    SourceStatus, Status,
 };
 use crate::roster::ids::{BatchId, RunId, SourceName};
-use crate::store::{ChangeKind, MemberChange, RunFilter, Store, StoreError};
+use crate::store::{ChangeKind, MemberChange, RunFilter, RunRecord, SourceState, Store, StoreError};
 
-use super::Desk;
+use super::{Desk, overdue};
 
 /// Why a batch stands still that was made before the records came into doubt.
 const OVERTAKEN: &str =
@@ -26,14 +27,25 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
             for source in &sources {
                 let state = store.source(&source.name)?;
                 let last = state.as_ref().and_then(|state| state.last_accepted.clone());
-                let next = source.schedule.as_ref().and_then(|cron| cron.next_after(now, source.timezone));
+                let next = |cron: &Option<Cron>| cron.as_ref().and_then(|cron| cron.next_after(now, source.timezone));
+                let expected = overdue::of(store, source, state.as_ref(), now)?;
+                let not_accepted = match expected.overdue_since {
+                    Some(_) => overdue::not_accepted(store, &source.name, state.as_ref())?,
+                    None => None,
+                };
                 statuses.push(SourceStatus {
                     source: source.name.clone(),
                     inbox: source.inbox.display().to_string(),
                     inbox_trouble: inboxes.get(&source.name).cloned().flatten(),
                     absent: state.as_ref().map_or(0, |state| state.absences.len() as u64),
                     held: held(store, &source.name, last.as_ref().map(|last| &last.run))?,
-                    next_scheduled: next,
+                    next_scheduled: next(&source.schedule),
+                    expected_by: expected.by,
+                    overdue_since: expected.overdue_since,
+                    not_accepted,
+                    recheck_trouble: state.as_ref().and_then(|state| state.recheck_trouble.clone()),
+                    next_resync: next(&source.resync),
+                    last_resync: last_resync(store, state.as_ref())?,
                     last_accepted: last.map(|last| AcceptedStatus {
                         run: last.run,
                         name: last.name,
@@ -63,6 +75,21 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
     status.base_url.clone_from(&desk.config.api.base_url);
     status.daemon = desk.daemon_status();
     Ok(status)
+}
+
+/// What the last resync of a source came to, as far as its batches have ended; none when its record is gone.
+fn last_resync(store: &Store, state: Option<&SourceState>) -> Result<Option<ResyncStatus>, StoreError> {
+    let Some(id) = state.and_then(|state| state.last_resync.as_ref()) else { return Ok(None) };
+    let Some(RunRecord { run, .. }) = store.run(id)? else { return Ok(None) };
+    let batches = store.batches_of(id)?;
+    Ok(Some(ResyncStatus {
+        run: run.run,
+        received_at: run.received_at,
+        finished_at: run.finished_at,
+        groups: batches.len() as u64,
+        restored: batches.iter().map(|batch| batch.added).sum(),
+        removed: batches.iter().map(|batch| batch.removed).sum(),
+    }))
 }
 
 fn count(store: &Store, status: &mut Status) -> Result<(), StoreError> {

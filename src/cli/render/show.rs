@@ -71,6 +71,12 @@ fn facts(page: &mut Page, run: &Run, filed_as: Option<&str>, fingerprint: Option
         fact("lies in", &clean(path));
     }
     fact("trigger", trigger(run.trigger));
+    if let Some(repeat) = &run.repeats {
+        fact(
+            "again",
+            &format!("the export accepted {}; before, {}", time(repeat.accepted_at), clean(repeat.run.as_str())),
+        );
+    }
     if let Some(actor) = &run.actor {
         fact("by", &clean(actor));
     }

@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::report::{Batch, DoubtStatus, GroupStatus, SourceStatus, Status};
+use crate::report::{Batch, DoubtStatus, GroupStatus, ResyncStatus, SourceStatus, Status};
 use crate::roster::ids::{BatchId, GroupId, GroupRef, SourceName};
 
 use super::json::{json_groups, json_status};
 use super::page::Page;
 use super::show::retry;
 use super::table::{Column, Concession, fit};
-use super::words::{age, bytes, capital, clean, count, many, phase, shell_word, span, stop, time};
+use super::words::{age, bytes, capital, clean, count, many, phase, shell_word, span, state, stop, time};
 use super::{Screen, Tone};
 
 /// Groups in doubt that are named.
@@ -73,6 +73,12 @@ fn matters(status: &Status) -> Vec<(Tone, String)> {
     }
     if status.doubt.is_some() {
         matters.push((Tone::Doubtful, "the records are in doubt, and what depends on them is held".to_owned()));
+    }
+    for source in status.sources.iter().filter(|source| source.overdue_since.is_some()) {
+        matters.push((Tone::Bad, format!("the export of {} is overdue", clean(source.source.as_str()))));
+    }
+    for source in status.sources.iter().filter(|source| source.recheck_trouble.is_some()) {
+        matters.push((Tone::Bad, format!("dates of {} cannot be re-checked", clean(source.source.as_str()))));
     }
     if !status.paused.is_empty() {
         matters.push((Tone::Bad, many(count(status.paused.len()), "group is paused", "groups are paused")));
@@ -166,6 +172,16 @@ fn source(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
     if let Some(next) = source.next_scheduled {
         page.fact(2, "scheduled", None, &format!("{} ({})", time(next), age(next, now)));
     }
+    expected(page, source, now);
+    if let Some(trouble) = &source.recheck_trouble {
+        page.fact(2, "re-check", Some(Tone::Bad), &format!("{}; the next accepted export ends that", clean(trouble)));
+    }
+    if let Some(next) = source.next_resync {
+        page.fact(2, "resync", None, &format!("{} ({})", time(next), age(next, now)));
+    }
+    if let Some(last) = &source.last_resync {
+        resync(page, last, now);
+    }
     if source.absent != 0 {
         let who = many(source.absent, "person is", "people are");
         page.fact(
@@ -177,6 +193,52 @@ fn source(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
     }
     for held in &source.held {
         page.fact(2, "held", Some(Tone::Doubtful), &format!("rosterd show {}", shell_word(held.as_str())));
+    }
+}
+
+/// Whether the export came that should have come.
+fn expected(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
+    let Some(since) = source.overdue_since else {
+        if let Some(by) = source.expected_by {
+            page.fact(2, "expected", None, &format!("by {} ({})", time(by), age(by, now)));
+        }
+        return;
+    };
+    let missed = format!("no export was accepted by {} ({})", time(since), age(since, now));
+    page.fact(2, "overdue", Some(Tone::Bad), &format!("{missed}: who left stays covered, who joined is not"));
+    if let Some(last) = &source.not_accepted {
+        let (word, _) = state(last.state);
+        let text = format!("the last one came {} and was {word}: rosterd show", age(last.received_at, now));
+        page.fact(2, "", None, &format!("{text} {}", shell_word(last.run.as_str())));
+    }
+}
+
+/// What submitting everything again brought to light.
+fn resync(page: &mut Page, last: &ResyncStatus, now: DateTime<Utc>) {
+    let ResyncStatus { run, received_at, finished_at, groups, restored, removed } = last;
+    let groups = many(*groups, "group", "groups");
+    let mut found = Vec::new();
+    if *restored != 0 {
+        found.push(format!("{} vanished from the API and came back", many(*restored, "person had", "people had")));
+    }
+    if *removed != 0 {
+        found.push(format!("{} lost coverage that nobody planned", many(*removed, "unknown person", "unknown people")));
+    }
+    if found.is_empty() && finished_at.is_some() {
+        found.push("the API held everybody as confirmed".to_owned());
+    } else if finished_at.is_none() {
+        found.push("under way".to_owned());
+    }
+    let tone = if *removed != 0 {
+        Some(Tone::Bad)
+    } else if *restored != 0 {
+        Some(Tone::Doubtful)
+    } else {
+        None
+    };
+    page.fact(2, "", tone, &format!("last {}, {groups}: {}", age(*received_at, now), found.join("; ")));
+    if *restored != 0 || *removed != 0 {
+        page.fact(2, "", None, &format!("rosterd show {}", shell_word(run.as_str())));
     }
 }
 
