@@ -127,6 +127,7 @@ fn record(run: &RunId, now: DateTime<Utc>) -> RunRecord {
         batches: Vec::<BatchId>::new(),
         reason: None,
         actor: None,
+        reverts: None,
     };
     RunRecord { run, plan: None, filed_as: None }
 }

@@ -18,6 +18,8 @@ use crate::roster::{Absence, ConfirmedRoster, Entry, Origin, Reading, Uncovered}
 pub mod diff;
 pub mod guards;
 pub mod identity;
+pub mod reasons;
+pub mod revert;
 pub mod summary;
 
 /// Everything that a plan depends on.

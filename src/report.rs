@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::export::problem::Problem;
-use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RequestId, RunId, SourceName};
+use crate::roster::ids::{BatchId, GroupId, GroupRef, PlanId, ReferenceId, RequestId, RunId, SourceName};
 
 /// Version of the JSON shapes.
 pub const SCHEMA: u32 = 1;
@@ -39,6 +39,9 @@ pub struct Run {
     pub reason: Option<String>,
     /// Who set it off or approved it, where that is a person.
     pub actor: Option<String>,
+    /// The batch that it undoes; none unless its trigger, or that of the run it approves, is `revert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<BatchId>,
 }
 
 /// What set a run off.
@@ -169,6 +172,25 @@ pub struct Batch {
     pub failures: Vec<Failure>,
     /// Why it was refused, lost, or waits.
     pub error: Option<String>,
+    /// Why it leaves people out who are, or may be, covered: one for each removal of its plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+}
+
+/// Why a plan ends somebody's coverage, or would if nothing held it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// `terminated`, `not_started`, `waived`, `ignored`, `moved`, `missing`, `revert`; `doubtful` for who cannot be planned.
+    pub rule: String,
+    /// The run that decided it, where that is an earlier one than the plan's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The line of that run's file that says so; none for who is missing from it.
+    pub line: Option<u64>,
+    /// In words, without anything personal.
+    pub why: String,
 }
 
 /// Where a batch stands.
@@ -212,6 +234,7 @@ impl Batch {
             removed: 0,
             failures: Vec::new(),
             error: None,
+            reasons: Vec::new(),
         }
     }
 
@@ -343,6 +366,9 @@ pub struct GroupReport {
     pub kept: Vec<KeptMember>,
     /// Members with the same record.
     pub unchanged: u64,
+    /// Why coverage ends of everybody in `terminated`, `missing` and `moved_out`, or would end of those who are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
 }
 
 /// A member with another record.
@@ -402,6 +428,24 @@ pub struct RunDetail {
     pub batches: Vec<Batch>,
     /// Where its file lies now.
     pub filed_as: Option<String>,
+    /// What to know of the revert that it is; none unless it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertReport>,
+}
+
+/// What a revert comes up against: everything of it can change until the next export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertReport {
+    /// The batch that is undone.
+    pub batch: BatchId,
+    /// Its group.
+    pub group: GroupRef,
+    /// The run of that batch.
+    pub run: RunId,
+    /// Completed batches of the group between that one and the revert: what they changed is undone too.
+    pub later: Vec<BatchId>,
+    /// The last accepted export of the source. Its content counts as known: dropped again, it is a duplicate.
+    pub last_accepted: Option<AcceptedStatus>,
 }
 
 /// A batch in full: `show BATCH`.
@@ -411,6 +455,15 @@ pub struct BatchDetail {
     pub batch: Batch,
     /// What it changed, person by person.
     pub changes: Vec<ChangeReport>,
+    /// Members confirmed before it; none without results, or where that is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Members confirmed after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// The run that made it; none where it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Run>,
 }
 
 /// What a batch changed about one person.
@@ -426,6 +479,145 @@ pub struct ChangeReport {
     pub from_run: Option<RunId>,
     /// The line.
     pub line: Option<u64>,
+    /// What it rests on; none for removals of the time before reasons were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Evidence>,
+}
+
+/// What a change rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// `listed` for whoever a file lists as covered; else as in [`Reason::rule`].
+    pub rule: String,
+    /// In words.
+    pub why: String,
+    /// The run whose file says so.
+    pub run: RunId,
+    /// That file; none where the run is forgotten, or had none.
+    pub file: Option<FileFacts>,
+    /// The line of it; none for who is missing from it.
+    pub line: Option<u64>,
+}
+
+/// Where one person is, and how that came: `member`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberDetail {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// The groups that cover the person now; more than one only while something is wrong.
+    pub covered: Vec<Coverage>,
+    /// Since when nobody covers the person; none while somebody does, and where that is not on record.
+    pub not_covered_since: Option<DateTime<Utc>>,
+    /// Everything that batches did about the person, oldest first.
+    pub changes: Vec<MemberEvent>,
+    /// What is not settled, with what must happen first.
+    pub pending: Vec<Pending>,
+    /// What ended before this time may be forgotten; none while nothing ever was.
+    pub forgotten_before: Option<DateTime<Utc>>,
+}
+
+/// A person on a group's confirmed roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The group.
+    pub group: GroupRef,
+    /// Since when, without a break; none where that is not on record any more.
+    pub since: Option<DateTime<Utc>>,
+    /// The plan that HR wants for the person.
+    pub plan_id: PlanId,
+    /// The plan that the API is believed to have the person on.
+    pub subscribed_plan: PlanId,
+    /// The source that owns the record.
+    pub source: SourceName,
+    /// The run that brought the record.
+    pub run: RunId,
+    /// The line of that run's file.
+    pub line: u64,
+    /// When the group's roster was last confirmed.
+    pub confirmed_at: DateTime<Utc>,
+}
+
+/// One thing that a batch did about a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberEvent {
+    /// When the results were recorded.
+    pub at: Option<DateTime<Utc>>,
+    /// What, why, and the line behind it.
+    #[serde(flatten)]
+    pub change: ChangeReport,
+    /// The group, as it was called then.
+    pub group: GroupRef,
+    /// The batch.
+    pub batch: BatchId,
+    /// The API's id of the request.
+    pub request_id: Option<RequestId>,
+    /// `confirmed`, or `failed`: then `rosterd show BATCH` has the API's words.
+    pub result: String,
+    /// The run that made the batch.
+    pub run: RunId,
+    /// What set that run off; none where the run is forgotten.
+    pub trigger: Option<Trigger>,
+    /// Who set it off or approved it, where that is a person.
+    pub actor: Option<String>,
+    /// The reason that this person gave.
+    pub approval: Option<String>,
+    /// The sums of the guards that were passed by approval, of this group and of the whole file.
+    pub approved: Vec<String>,
+    /// The batch that the run undoes.
+    pub reverts: Option<BatchId>,
+}
+
+/// Something about a person that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// `held`, `under_way`, `absent`, `perhaps_covered`.
+    pub what: String,
+    /// The group.
+    pub group: Option<GroupRef>,
+    /// The run.
+    pub run: Option<RunId>,
+    /// The batch, and where it stands.
+    pub batch: Option<BatchId>,
+    /// Its phase.
+    pub phase: Option<Phase>,
+    /// The line of the run's file.
+    pub line: Option<u64>,
+    /// In words.
+    pub why: String,
+}
+
+/// A group's confirmed roster, now or then: `roster GROUP`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterReport {
+    /// The group.
+    pub group: GroupRef,
+    /// The time that was asked for.
+    pub at: DateTime<Utc>,
+    /// When the roster of that time was confirmed; none where that is forgotten.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// By which batch.
+    pub batch: Option<BatchId>,
+    /// Who was on it, sorted by reference id.
+    pub members: Vec<RosterMember>,
+}
+
+/// A person on a roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterMember {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// The plan that HR wanted for the person.
+    pub plan_id: PlanId,
+    /// The plan that the API is believed to have had the person on.
+    pub subscribed_plan: PlanId,
+    /// The source that owned the record.
+    pub source: SourceName,
+    /// The run that brought it.
+    pub run: RunId,
+    /// The line of that run's file.
+    pub line: u64,
+    /// On the roster since, without a break; none where that is not on record any more.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// How everything stands: `status`.

@@ -20,6 +20,7 @@ mod compact;
 mod envelope;
 mod error;
 pub mod filter;
+mod history;
 mod ids;
 mod keys;
 mod open;
@@ -31,6 +32,7 @@ mod sources;
 mod trees;
 
 pub use error::StoreError;
+pub use history::{Back, Past, Until, folded};
 pub use ids::Ids;
 pub use runs::RunFilter;
 

@@ -38,7 +38,9 @@ pub mod filing;
 pub mod groups;
 mod planning;
 pub mod retention;
+mod revert;
 pub mod status;
+mod travel;
 
 use baseline::Known;
 use examine::{ExamineError, Examined};
@@ -409,5 +411,6 @@ fn new_run(id: &RunId, job: &Job, now: DateTime<Utc>) -> Run {
         batches: Vec::new(),
         reason: job.approval.as_ref().map(|(_, reason)| reason.clone()),
         actor: job.actor.clone(),
+        reverts: None,
     }
 }

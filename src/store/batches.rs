@@ -16,7 +16,7 @@ use super::trees::{Draft, Shelf, Writing};
 use super::{GroupRecord, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
 use crate::report::{Batch, Phase};
 use crate::roster::Entry;
-use crate::roster::ids::{BatchId, GroupRef, RunId};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
 
 impl Store {
     /// A batch's record.
@@ -97,6 +97,28 @@ impl Store {
     /// When the store cannot be read.
     pub fn next_work(&self, group: &GroupRef) -> Result<Option<Work>, StoreError> {
         self.consistently(|store| store.work_on(Shelf::Waiting, group))
+    }
+
+    /// What the open and the waiting batch of a group submit for one person, in that order; none for whom they leave out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn under_way_of(
+        &self,
+        group: &GroupRef,
+        reference_id: &ReferenceId,
+    ) -> Result<Vec<(Batch, Option<Entry>)>, StoreError> {
+        self.consistently(|store| {
+            let mut found = Vec::new();
+            for shelf in [Shelf::Outbox, Shelf::Waiting] {
+                let Some(batch) = store.batch_on(shelf, group)? else { continue };
+                let key = batch.batch.as_str().as_bytes();
+                let Some(sealed) = store.inner.trees.read(Shelf::Payloads, key)? else { continue };
+                let entry = records::payload_of(key, &sealed, |id| id == reference_id.as_str())?.pop();
+                found.push((batch, entry));
+            }
+            Ok(found)
+        })
     }
 
     /// Whom earlier rosters may have put on a group although nothing was confirmed: they were sent, or may have been, and ended
@@ -231,6 +253,7 @@ impl Store {
             let key = batch.batch.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
         }
+        self.draft_trace(&writing, &mut draft, &batch.group, (roster.as_ref(), changes))?;
         if let (Some(why), Some(group)) = (pause, self.group(&batch.group)?) {
             draft_group(&writing, &mut draft, &GroupRecord { paused: Some(why.clone()), ..group })?;
         }
@@ -432,7 +455,7 @@ impl Store {
         read(self)
     }
 
-    fn second_ids(&self, shelf: Shelf, first: &str) -> Result<Vec<BatchId>, StoreError> {
+    pub(super) fn second_ids(&self, shelf: Shelf, first: &str) -> Result<Vec<BatchId>, StoreError> {
         self.inner.trees.keys(shelf, &keys::first(first), usize::MAX)?.iter().map(|key| second_id(key)).collect()
     }
 }

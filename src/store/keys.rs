@@ -7,6 +7,10 @@ use crate::roster::ids::{BatchId, GroupRef, RunId, SourceName};
 pub(super) const META: &[u8] = b"store";
 /// How many settlements were written; see `sentinel`.
 pub(super) const GENERATION: &[u8] = b"generation";
+/// Groups that got another reference.
+pub(super) const RENAMES: &[u8] = b"renames";
+/// Until when history may be forgotten, in milliseconds since 1970.
+pub(super) const FORGOTTEN: &[u8] = b"forgotten";
 
 /// source and content hash
 pub(super) fn accepted(source: &SourceName, sha256: &str) -> Vec<u8> {

@@ -120,6 +120,7 @@ impl Store {
                 writing.remove(&mut draft, Shelf::Abroad, old)?;
             }
             writing.remove(&mut draft, Shelf::Groups, old)?;
+            self.draft_rename(&writing, &mut draft, (from, &to.group))?;
         }
         draft_group(&writing, &mut draft, to)?;
         writing.commit(&draft)

@@ -18,6 +18,7 @@ use crate::report::{Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, Run
 use crate::roster::ids::{RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, StoreError};
 
+use super::revert::{Order, reverted_since};
 use super::{Desk, Job, SyncError, choose_source, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
@@ -64,6 +65,9 @@ impl Answerer for Desk {
                 Question::Sync(export) => self.sync_export(export, actor, body, progress).await,
                 Question::Approve { run, reason } => self.approve(&run, reason, actor, progress).await,
                 Question::Discard { run, reason } => self.discard(&run, reason, actor).await,
+                Question::Member { reference_id } => self.member(&reference_id).await,
+                Question::Roster { group, at } => self.roster(&group, at).await,
+                Question::Revert { batch, reason } => self.revert(&batch, reason, actor, progress).await,
             }
         })
     }
@@ -114,7 +118,8 @@ impl Desk {
             .await?;
         let (RunRecord { run, plan, filed_as }, batches) =
             found.ok_or_else(|| Refusal::usage(format!("no run {run}")))?;
-        Ok(RunDetail { run, plan, batches, filed_as })
+        let revert = self.revert_report(&run).await?;
+        Ok(RunDetail { run, plan, batches, filed_as, revert })
     }
 
     async fn plan_export(&self, export: Export, body: Body<'_>) -> Result<Answer, Refusal> {
@@ -260,6 +265,13 @@ impl Desk {
                 humantime::format_duration(expires)
             )));
         }
+        if let Some(batch) = record.run.reverts.clone() {
+            let order = Order { batch, trigger: Trigger::Approve, actor, reason, approval: Some(held) };
+            let news = self.deliverer.news();
+            let run = self.approve_revert(&record.run, order, &turn).await?;
+            drop(turn);
+            return self.wait(run, news, progress).await;
+        }
         let (path, name) = file_of(&record, &source)?;
         let modified = std::fs::metadata(&path).and_then(|meta| meta.modified()).map(DateTime::<Utc>::from);
         let modified = modified.map_err(|error| gone(&path, &error))?;
@@ -302,6 +314,17 @@ impl Desk {
         self.run_detail(&id).await.map(|detail| Answer::Run(Box::new(detail)))
     }
 
+    /// Whether no batch of a revert's group came after it.
+    async fn is_newest_of_its_group(&self, run: &Run) -> Result<bool, StoreError> {
+        let run = run.clone();
+        let newest = self.store.call(move |store| {
+            let Some(last) = run.batches.last() else { return Ok(false) };
+            let Some(batch) = store.batch(last)? else { return Ok(false) };
+            Ok(store.last_batch(&batch.group)?.is_some_and(|newest| newest.run == run.run))
+        });
+        newest.await
+    }
+
     /// The run that a person means, and what of it is held.
     async fn held(&self, run: &str) -> Result<(RunRecord, Approval), Refusal> {
         let prefix = run.to_owned();
@@ -315,7 +338,21 @@ impl Desk {
         let record = found.ok_or_else(|| Refusal::usage(format!("no single run begins with {run}")))?;
         let source = record.run.source.clone();
         let state = self.source_state(&source).await?;
-        let is_last = state.last_accepted.is_some_and(|last| last.run == record.run.run);
+        let is_last = match record.run.reverts {
+            Some(_) => self.is_newest_of_its_group(&record.run).await?,
+            None => state.last_accepted.is_some_and(|last| last.run == record.run.run),
+        };
+        if is_last && record.run.reverts.is_none() {
+            let (of, accepted) = (source.clone(), record.run.run.clone());
+            let undone = self.store.call(move |store| reverted_since(store, &of, &accepted)).await?;
+            if let Some(undone) = undone {
+                return Err(Refusal::usage(format!(
+                    "run {undone} reverted a batch after run {} and would be undone by it: drop a mended export, which takes \
+                     the place of both",
+                    record.run.run
+                )));
+            }
+        }
         let guards = record.plan.as_ref().map(|plan| plan.guards.clone()).unwrap_or_default();
         let approval = Approval::of(&guards);
         let is_open = match record.run.state {

@@ -156,6 +156,10 @@ impl Desk {
                 let Some(run) = store.run(&batch.run)? else { return Ok(None) };
                 let last = store.source(&run.run.source)?.and_then(|state| state.last_accepted);
                 let Some(last) = last else { return Ok(None) };
+                // To pass over the export again would undo what a person undid.
+                if super::revert::reverted_since(store, &run.run.source, &last.run)?.is_some() {
+                    return Ok(None);
+                }
                 Ok(store.run(&last.run)?.map(|record| (record, last.modified)))
             })
             .await?;
@@ -224,6 +228,7 @@ fn submit_confirmed(
         batches: vec![batch.batch.clone()],
         reason: Some(format!("retry of {}", record.group)),
         actor: Some(actor),
+        reverts: None,
     };
     let state = source_state(store, &source)?;
     let record = RunRecord { run: run.clone(), plan: None, filed_as: None };

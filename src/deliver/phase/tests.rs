@@ -34,6 +34,7 @@ fn batch(phase: Phase) -> Batch {
         removed: 0,
         failures: Vec::new(),
         error: None,
+        reasons: Vec::new(),
     }
 }
 

@@ -23,6 +23,7 @@ fn run(state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
+        reverts: None,
     }
 }
 
@@ -107,6 +108,7 @@ fn batch(group: &str, phase: Phase) -> Batch {
         not_before: None,
         planned_removals: Some(0),
         error: Some("HTTP 422 from https://api.example".into()),
+        reasons: Vec::new(),
     }
 }
 

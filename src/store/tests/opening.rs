@@ -95,7 +95,7 @@ fn a_newer_store_is_refused_by_version() {
     let trees = Trees::open(&dir.path().join("db")).unwrap();
     let sealed = trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
-    meta.layout = 2;
+    meta.layout = 3;
     let writing = trees.write();
     let mut draft = Draft::default();
     let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();

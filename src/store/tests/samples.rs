@@ -75,6 +75,7 @@ pub(in crate::store) fn batch(id: &str, run: &str, group: &str) -> Batch {
             reason: "the plan is unknown".to_owned(),
         }],
         error: None,
+        reasons: vec![],
     }
 }
 
@@ -106,6 +107,7 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
             batches: batches.iter().map(|id| BatchId::parse(id).unwrap()).collect(),
             reason: None,
             actor: Some("ops".to_owned()),
+            reverts: None,
         },
         plan: Some(plan(file, guard)),
         filed_as: Some("processed/2026-11/x.csv".to_owned()),
@@ -143,6 +145,7 @@ fn plan(file: FileFacts, guard: GuardReport) -> PlanReport {
             missing: vec![],
             kept: vec![KeptMember { reference_id: who("E9"), reason: "its row cannot be used".to_owned() }],
             unchanged: 1,
+            reasons: vec![],
         }],
     }
 }

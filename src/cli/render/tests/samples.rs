@@ -57,6 +57,7 @@ pub(super) fn run(id: &str, state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
+        reverts: None,
     }
 }
 
@@ -95,6 +96,7 @@ pub(super) fn empty_group(name: &str) -> GroupReport {
         missing: Vec::new(),
         kept: Vec::new(),
         unchanged: 40,
+        reasons: Vec::new(),
     }
 }
 
@@ -167,6 +169,7 @@ pub(super) fn batch(id: &str, of: &str, phase: Phase) -> Batch {
         removed: if is_done { 2 } else { 0 },
         failures: Vec::new(),
         error: None,
+        reasons: Vec::new(),
     }
 }
 
