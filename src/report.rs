@@ -463,7 +463,7 @@ pub struct BatchDetail {
     pub after: Option<u64>,
     /// The run that made it; none where it is forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<Run>,
+    pub made_by: Option<Run>,
 }
 
 /// What a batch changed about one person.

@@ -132,10 +132,7 @@ async fn answer_alone(
 
 /// Whether the answer waits for batches.
 fn delivers(question: &Question) -> bool {
-    matches!(
-        question,
-        Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } | Question::Revert { .. }
-    )
+    matches!(question, Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } | Question::Revert { .. })
 }
 
 /// Reading an export that was begun while the state is opened: either takes about as long.

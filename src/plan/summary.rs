@@ -4,7 +4,7 @@ use crate::export::problem::Severity;
 use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, NOT_ADDED, PlanReport, ProblemReport};
 use crate::roster::ids::ReferenceId;
 
-use super::{Class, Decision, Doubt, GroupPlan, Input, Plan, reasons};
+use super::{Class, Decision, Doubt, GroupPlan, Plan, reasons};
 
 /// The plan as people and scripts are told it.
 pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
@@ -14,7 +14,7 @@ pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
         verdict: plan.verdict(),
         guards: plan.guards.clone(),
         problems: problems(plan),
-        groups: plan.groups.iter().map(|of| group(&plan.input, of)).filter(has_news).collect(),
+        groups: plan.groups.iter().map(|of| group(plan, of)).filter(has_news).collect(),
     }
 }
 
@@ -42,7 +42,8 @@ fn problems(plan: &Plan<'_>) -> Vec<ProblemReport> {
     plan.input.reading.problems.iter().map(report).collect()
 }
 
-fn group(input: &Input<'_>, plan: &GroupPlan<'_>) -> GroupReport {
+/// One group of a plan, whether there is anything to say of it or not.
+pub fn group(whole: &Plan<'_>, plan: &GroupPlan<'_>) -> GroupReport {
     let mut report = GroupReport {
         group: plan.group.clone(),
         group_id: None,
@@ -57,7 +58,7 @@ fn group(input: &Input<'_>, plan: &GroupPlan<'_>) -> GroupReport {
         missing: Vec::new(),
         kept: Vec::new(),
         unchanged: 0,
-        reasons: reasons::all(input, plan),
+        reasons: reasons::all(&whole.input, plan),
     };
     for decision in &plan.decisions {
         place(decision, &mut report);

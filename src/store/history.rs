@@ -179,11 +179,8 @@ impl Store {
         if let (Until::Time(_), [], Some(first)) = (until, kept, undone.first()) {
             return Ok(Back::Before(first.completed_at.unwrap_or(roster.confirmed_at)));
         }
-        let mut members: BTreeMap<ReferenceId, Entry> = roster
-            .members()
-            .iter()
-            .map(|entry| (entry.member.reference_id.clone(), entry.clone()))
-            .collect();
+        let mut members: BTreeMap<ReferenceId, Entry> =
+            roster.members().iter().map(|entry| (entry.member.reference_id.clone(), entry.clone())).collect();
         for batch in undone.iter().rev() {
             for change in self.changes(&batch.batch)? {
                 undo(&mut members, change);
@@ -400,8 +397,7 @@ fn undo(members: &mut BTreeMap<ReferenceId, Entry>, change: MemberChange) {
         (ChangeKind::Changed | ChangeKind::Removed, Some(before)) => {
             members.insert(change.reference_id, before);
         }
-        (ChangeKind::Changed | ChangeKind::Removed, None)
-        | (ChangeKind::AddFailed | ChangeKind::RemoveFailed, _) => {}
+        (ChangeKind::Changed | ChangeKind::Removed, None) | (ChangeKind::AddFailed | ChangeKind::RemoveFailed, _) => {}
     }
 }
 

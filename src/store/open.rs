@@ -84,7 +84,12 @@ impl Store {
         let mut draft = Draft::default();
         writing.put(&mut draft, Shelf::Meta, keys::META, &records::json(Kind::Meta, keys::META, &meta)?)?;
         writing.commit(&draft)?;
-        tracing::info!(from, to = LAYOUT, seconds = begun.elapsed().as_secs(), "the state was brought to a newer layout");
+        tracing::info!(
+            from,
+            to = LAYOUT,
+            seconds = begun.elapsed().as_secs(),
+            "the state was brought to a newer layout"
+        );
         Ok(())
     }
 

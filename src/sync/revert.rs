@@ -61,7 +61,9 @@ impl Desk {
         let found = self.store.call(move |store| store.find_batch(&typed)).await?;
         let [batch] = found.as_slice() else {
             let said = if found.is_empty() { "no batch begins" } else { "more than one batch begins" };
-            return Err(Refusal::usage(format!("{said} with {batch}; `rosterd history` and `rosterd show RUN` list them")));
+            return Err(Refusal::usage(format!(
+                "{said} with {batch}; `rosterd history` and `rosterd show RUN` list them"
+            )));
         };
         let turn = self.turn.lock().await;
         let news = self.deliverer.news();
@@ -113,7 +115,12 @@ impl Desk {
         };
         if run.state == RunState::Held {
             warn!(run = %run.run, reverts = %order.batch, "the revert is held, nothing of it is sent");
-            let sums: Vec<&str> = run.guards.iter().filter(|guard| guard.verdict == GuardVerdict::Hold).map(|guard| guard.sum.as_str()).collect();
+            let sums: Vec<&str> = run
+                .guards
+                .iter()
+                .filter(|guard| guard.verdict == GuardVerdict::Hold)
+                .map(|guard| guard.sum.as_str())
+                .collect();
             let held = held_reason(&run.guards).unwrap_or_else(|| sums.join("; "));
             run.reason = Some(format!("{} (held: {held})", order.reason));
         }
@@ -282,6 +289,9 @@ fn draw(
     undo::guard(&mut plan, &wanted, &asked, approval);
     let mut report = plan::summary::report(&plan, None);
     let reasons: Vec<_> = undo::reasons(&plan, &wanted).collect();
+    if report.groups.is_empty() && !asked.kept.is_empty() {
+        report.groups.extend(plan.groups.iter().map(|of| plan::summary::group(&plan, of)));
+    }
     let id = records.iter().find(|record| record.group == *group).and_then(|record| record.id.clone());
     for of in &mut report.groups {
         of.group_id.clone_from(&id);
@@ -328,7 +338,11 @@ fn new_run(id: &RunId, source: &SourceName, order: &Order, now: DateTime<Utc>) -
 
 /// The newest revert of a source that was carried out after the run that accepted its last export. Whatever passes over that
 /// export again would undo it.
-pub(super) fn reverted_since(store: &Store, source: &SourceName, accepted: &RunId) -> Result<Option<RunId>, StoreError> {
+pub(super) fn reverted_since(
+    store: &Store,
+    source: &SourceName,
+    accepted: &RunId,
+) -> Result<Option<RunId>, StoreError> {
     let filter = crate::store::RunFilter { source: Some(source.clone()), ..Default::default() };
     let mut runs = store.runs_after(&filter, accepted)?.into_iter();
     Ok(runs.find(|run| run.reverts.is_some() && !run.batches.is_empty()).map(|run| run.run))

@@ -1,9 +1,7 @@
 //! How everything stands, and one batch in full.
 
 use crate::control::Refusal;
-use crate::report::{
-    AcceptedStatus, BatchDetail, GuardVerdict, PausedGroup, RunState, SourceStatus, Status,
-};
+use crate::report::{AcceptedStatus, BatchDetail, GuardVerdict, PausedGroup, RunState, SourceStatus, Status};
 use crate::roster::ids::{BatchId, RunId, SourceName};
 use crate::store::{RunFilter, Store, StoreError};
 
@@ -96,6 +94,6 @@ pub(super) fn batch_detail(store: &Store, id: &BatchId) -> Result<Option<BatchDe
     let changes = store.changes(id)?;
     let changes = changes.iter().map(|change| runs.change(&batch, change)).collect::<Result<Vec<_>, _>>()?;
     let (before, after) = store.sizes_around(&batch)?.unzip();
-    let of = runs.get(&batch.run)?;
-    Ok(Some(BatchDetail { batch, changes, before, after, of }))
+    let made_by = runs.get(&batch.run)?;
+    Ok(Some(BatchDetail { batch, changes, before, after, made_by }))
 }

@@ -6,8 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::control::{Answer, Refusal};
 use crate::report::{
-    Batch, ChangeReport, Coverage, Evidence, FileFacts, GuardVerdict, MemberDetail, MemberEvent, Pending, Phase, Run,
-    RosterMember, RosterReport, RunState,
+    Batch, ChangeReport, Coverage, Evidence, FileFacts, GuardVerdict, MemberDetail, MemberEvent, Pending, Phase,
+    RosterMember, RosterReport, Run, RunState,
 };
 use crate::roster::Entry;
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
@@ -20,12 +20,8 @@ impl Desk {
     pub(super) async fn member(&self, reference_id: &str) -> Result<Answer, Refusal> {
         let id = ReferenceId::parse(reference_id)
             .map_err(|error| Refusal::usage(format!("this is no reference id: it {error}")))?;
-        let confirm: HashMap<SourceName, u32> = self
-            .config
-            .sources
-            .iter()
-            .map(|source| (source.name.clone(), source.confirm_absence.get()))
-            .collect();
+        let confirm: HashMap<SourceName, u32> =
+            self.config.sources.iter().map(|source| (source.name.clone(), source.confirm_absence.get())).collect();
         let asked = id.clone();
         let found = self.store.call(move |store| look_up(store, &asked, &confirm)).await?;
         match found {
@@ -65,7 +61,8 @@ impl Desk {
             let renamed = if back == Back::Never { store.renamed_to(&group)? } else { None };
             Ok(Some((group, back, renamed)))
         });
-        let unknown = || Refusal::usage(format!("nothing was ever confirmed for a group {group}; `rosterd groups` lists them"));
+        let unknown =
+            || Refusal::usage(format!("nothing was ever confirmed for a group {group}; `rosterd groups` lists them"));
         let (group, back, renamed) = found.await?.ok_or_else(unknown)?;
         match back {
             Back::Known(past) => {
@@ -85,7 +82,9 @@ impl Desk {
                 said(at)
             ))),
             Back::Never => Err(match renamed {
-                Some(now) => Refusal::usage(format!("{group} is called {now} now: `rosterd roster {now}` goes back beyond its renaming")),
+                Some(now) => Refusal::usage(format!(
+                    "{group} is called {now} now: `rosterd roster {now}` goes back beyond its renaming"
+                )),
                 None => unknown(),
             }),
         }
@@ -161,12 +160,7 @@ fn look_up(store: &Store, id: &ReferenceId, confirm: &HashMap<SourceName, u32>) 
     Ok(Found::Somebody(Box::new(detail)))
 }
 
-fn coverage(
-    group: &GroupRef,
-    entry: &Entry,
-    since: Option<DateTime<Utc>>,
-    confirmed_at: DateTime<Utc>,
-) -> Coverage {
+fn coverage(group: &GroupRef, entry: &Entry, since: Option<DateTime<Utc>>, confirmed_at: DateTime<Utc>) -> Coverage {
     Coverage {
         group: group.clone(),
         since,

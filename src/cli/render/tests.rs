@@ -489,6 +489,7 @@ fn a_run_with_nothing_to_do_says_so() {
         plan: None,
         batches: vec![samples::batch("bat_1", "acme-sales", Phase::Completed)],
         filed_as: None,
+        revert: None,
     };
     detail.run.counts.problems = 2;
     let said = run(&Screen::fixed(80), &detail);
@@ -502,7 +503,10 @@ fn a_rejected_run_says_why_and_that_nobody_was_touched() {
     let mut rejected = samples::run("run_1", RunState::Rejected);
     rejected.counts = Counts::default();
     rejected.reason = Some("the last line is cut short: the upload did not finish".to_owned());
-    let said = run(&Screen::fixed(80), &RunDetail { run: rejected, plan: None, batches: Vec::new(), filed_as: None });
+    let said = run(
+        &Screen::fixed(80),
+        &RunDetail { run: rejected, plan: None, batches: Vec::new(), filed_as: None, revert: None },
+    );
     assert!(said.contains("  reason     the last line is cut short: the upload did not finish\n"), "{said}");
     assert!(said.ends_with("  Mend the file and drop it again. Nobody gained or lost coverage.\n"), "{said}");
 }
@@ -521,7 +525,7 @@ fn the_words_of_the_api_about_people_are_in_show_alone() {
     let status_of = Status { under_way: vec![told.clone()], ..samples::well() };
     for screen in [Screen::fixed(80), json()] {
         assert!(!status(&screen, &status_of, now()).contains(secret));
-        let detail = BatchDetail { batch: told.clone(), changes: Vec::new() };
+        let detail = samples::bare(told.clone());
         assert!(batch(&Screen { width: 200, ..screen }, &detail).contains(secret));
     }
 }
@@ -549,7 +553,7 @@ fn nothing_from_outside_reaches_the_terminal_as_it_is() {
     let mut groups_of = samples::groups();
     groups_of[0].name = HOSTILE.to_owned();
     groups_of[0].paused = Some(HOSTILE.to_owned());
-    let of_batch = BatchDetail { batch: detail.batches[0].clone(), changes: Vec::new() };
+    let of_batch = samples::bare(detail.batches[0].clone());
     let screen = Screen::fixed(120);
     let texts = [
         runs(&screen, std::slice::from_ref(&detail.run)),

@@ -78,6 +78,7 @@ fn plan(problems: Vec<ProblemReport>, kept: &[(&str, &str)]) -> PlanReport {
         missing: Vec::new(),
         kept,
         unchanged: 52,
+        reasons: Vec::new(),
     };
     PlanReport {
         source: SourceName::parse("hris").unwrap(),

@@ -103,7 +103,7 @@ fn a_newer_store_is_refused_by_version() {
     writing.commit(&draft).unwrap();
     drop(writing);
     drop(trees);
-    assert!(matches!(refusal(&dir), StoreError::Newer { found: 2, known: 1 }));
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 3, known: 2 }));
 
     let dir = closed();
     fs::write(dir.path().join("store.json"), "{\"version\": 7, \"shape\": \"unknown\"}").unwrap();

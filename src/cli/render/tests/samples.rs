@@ -193,6 +193,7 @@ pub(super) fn partial() -> RunDetail {
         plan: Some(plan(PlanVerdict::Hold)),
         batches: vec![done, refused],
         filed_as: Some("/srv/rosterd/hris/processed/2026-03/20260301T060000Z_01234567_march.csv".to_owned()),
+        revert: None,
     }
 }
 
@@ -206,6 +207,7 @@ pub(super) fn batch_detail() -> BatchDetail {
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
         from_run: Some(RunId::parse("run_20260301_060000_250").unwrap()),
         line: Some(17),
+        because: None,
     };
     let changes = vec![
         change("00017", "returned", &[]),
@@ -214,7 +216,11 @@ pub(super) fn batch_detail() -> BatchDetail {
         change("00901", "added", &[]),
         change("00902", "add_failed", &[]),
     ];
-    BatchDetail { batch, changes }
+    BatchDetail { changes, ..bare(batch) }
+}
+
+pub(super) fn bare(batch: Batch) -> BatchDetail {
+    BatchDetail { batch, changes: Vec::new(), before: None, after: None, made_by: None }
 }
 
 pub(super) fn well() -> Status {
