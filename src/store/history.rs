@@ -175,16 +175,16 @@ impl Store {
         {
             return Ok(Back::Forgotten(forgotten));
         }
-        // The first batch starts from nothing that we know of; a revert of it is a revert to nothing.
-        if let (Until::Time(_), [], Some(first)) = (until, kept, undone.first()) {
-            return Ok(Back::Before(first.completed_at.unwrap_or(roster.confirmed_at)));
-        }
         let mut members: BTreeMap<ReferenceId, Entry> =
             roster.members().iter().map(|entry| (entry.member.reference_id.clone(), entry.clone())).collect();
         for batch in undone.iter().rev() {
             for change in self.changes(&batch.batch)? {
                 undo(&mut members, change);
             }
+        }
+        // The first batch starts from nothing that we know of; a revert of it is a revert to nothing.
+        if let (Until::Time(_), [], Some(first), true) = (until, kept, undone.first(), members.is_empty()) {
+            return Ok(Back::Before(first.completed_at.unwrap_or(roster.confirmed_at)));
         }
         let mut since = HashMap::new();
         for batch in kept {

@@ -407,3 +407,5 @@ fn a_retry_hurries_a_waiting_batch_and_leaves_one_under_way_alone() {
     store.record_batch(&sent).unwrap();
     assert_eq!(store.hasten(&group("acme")).unwrap(), Some(sent));
 }
+
+mod history;

@@ -145,7 +145,7 @@ fn look_up(store: &Store, id: &ReferenceId, confirm: &HashMap<SourceName, u32>) 
     }
     let mut changes = history.events;
     changes.sort_by(|a, b| (a.at, &a.batch).cmp(&(b.at, &b.batch)));
-    let pending = pending(store, id, &groups, confirm)?;
+    let pending = pending(store, id, (&groups, !covered.is_empty()), confirm)?;
     if covered.is_empty() && changes.is_empty() && pending.is_empty() && !was_somewhere {
         alike.sort();
         alike.dedup();
@@ -295,7 +295,7 @@ fn word(kind: ChangeKind) -> &'static str {
 fn pending(
     store: &Store,
     id: &ReferenceId,
-    groups: &[GroupRef],
+    (groups, is_covered): (&[GroupRef], bool),
     confirm: &HashMap<SourceName, u32>,
 ) -> Result<Vec<Pending>, StoreError> {
     let mut pending = Vec::new();
@@ -315,15 +315,16 @@ fn pending(
         }
     }
     for source in store.sources()? {
-        if let Some(absence) = source.absences.get(id) {
-            let needed = confirm.get(&source.source).map(|needed| format!(" of the {needed} that confirm an absence"));
-            let why = format!(
-                "missing from {}{} accepted exports of {} in a row, first from the one of {}",
-                absence.exports,
-                needed.unwrap_or_default(),
-                source.source,
-                said(absence.since)
-            );
+        // Once the removal is confirmed there is nothing to wait for.
+        if let Some(absence) = source.absences.get(id).filter(|_| is_covered) {
+            let needed =
+                confirm.get(&source.source).map(|needed| format!(" ({needed} confirm an absence)")).unwrap_or_default();
+            let exports = match absence.exports {
+                1 => "1 accepted export".to_owned(),
+                more => format!("{more} accepted exports in a row"),
+            };
+            let (of, since) = (&source.source, said(absence.since));
+            let why = format!("missing from {exports} of {of}{needed}, first from the one of {since}");
             let run = source.last_accepted.as_ref().map(|last| last.run.clone());
             pending.push(Pending { run, ..nothing("absent", why) });
         }
