@@ -13,10 +13,10 @@ use super::runs::{draft_run, id_of};
 use super::sentinel::Sentinel;
 use super::sources::draft_source;
 use super::trees::{Draft, Shelf, Writing};
-use super::{GroupRecord, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
+use super::{GroupRecord, MemberChange, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
 use crate::report::{Batch, Phase};
-use crate::roster::Entry;
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
+use crate::roster::{ConfirmedRoster, Entry};
 
 impl Store {
     /// A batch's record.
@@ -220,6 +220,28 @@ impl Store {
         let mut draft = Draft::default();
         draft_batch(&writing, &mut draft, batch)?;
         writing.commit(&draft)
+    }
+
+    /// Puts a batch that ended long ago on record, with what it changed, and does not wait for the disk: years of them are made
+    /// for measurements. A roster that comes along is confirmed by it.
+    #[doc(hidden)]
+    pub fn stage_past(
+        &self,
+        batch: &Batch,
+        changes: &[MemberChange],
+        roster: Option<&ConfirmedRoster>,
+    ) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        let mut draft = Draft::default();
+        draft_ids(&writing, &mut draft, batch)?;
+        let key = batch.batch.as_str().as_bytes();
+        writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
+        if let Some(roster) = roster {
+            let key = batch.group.as_str().as_bytes();
+            writing.put(&mut draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
+        }
+        self.draft_trace(&writing, &mut draft, &batch.group, (roster, changes))?;
+        writing.stage(&draft)
     }
 
     /// Records how the open batch ended, together or not at all: its record, the confirmed roster, what changed, and the
