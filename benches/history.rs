@@ -5,6 +5,8 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
     missing_docs,
     reason = "a measurement that prints and may fail"
 )]

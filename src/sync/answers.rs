@@ -18,7 +18,7 @@ use crate::report::{Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, Run
 use crate::roster::ids::{RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, StoreError};
 
-use super::revert::{Order, reverted_since};
+use super::revert::{Order, is_newest, reverted_since};
 use super::{Desk, Job, SyncError, choose_source, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
@@ -314,17 +314,6 @@ impl Desk {
         self.run_detail(&id).await.map(|detail| Answer::Run(Box::new(detail)))
     }
 
-    /// Whether no batch of a revert's group came after it.
-    async fn is_newest_of_its_group(&self, run: &Run) -> Result<bool, StoreError> {
-        let run = run.clone();
-        let newest = self.store.call(move |store| {
-            let Some(last) = run.batches.last() else { return Ok(false) };
-            let Some(batch) = store.batch(last)? else { return Ok(false) };
-            Ok(store.last_batch(&batch.group)?.is_some_and(|newest| newest.run == run.run))
-        });
-        newest.await
-    }
-
     /// The run that a person means, and what of it is held.
     async fn held(&self, run: &str) -> Result<(RunRecord, Approval), Refusal> {
         let prefix = run.to_owned();
@@ -339,7 +328,10 @@ impl Desk {
         let source = record.run.source.clone();
         let state = self.source_state(&source).await?;
         let is_last = match record.run.reverts {
-            Some(_) => self.is_newest_of_its_group(&record.run).await?,
+            Some(_) => {
+                let run = record.run.clone();
+                self.store.call(move |store| is_newest(store, &run)).await?
+            }
             None => state.last_accepted.is_some_and(|last| last.run == record.run.run),
         };
         if is_last && record.run.reverts.is_none() {

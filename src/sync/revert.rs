@@ -336,6 +336,29 @@ fn new_run(id: &RunId, source: &SourceName, order: &Order, now: DateTime<Utc>) -
     }
 }
 
+/// Reverts after the run that accepted a source's last export, of which a part is held and may still be approved.
+pub(super) fn partly_held(store: &Store, source: &SourceName, accepted: &RunId) -> Result<Vec<RunId>, StoreError> {
+    let filter = crate::store::RunFilter { source: Some(source.clone()), ..Default::default() };
+    let mut held = Vec::new();
+    for run in store.runs_after(&filter, accepted)? {
+        let has_held = run.guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold);
+        let is_open = matches!(run.state, RunState::Delivering | RunState::Partial | RunState::Failed);
+        if run.reverts.is_some() && has_held && is_open && is_newest(store, &run)? {
+            held.push(run.run);
+        }
+    }
+    Ok(held)
+}
+
+/// Whether no batch of a revert's group came after it.
+pub(super) fn is_newest(store: &Store, run: &Run) -> Result<bool, StoreError> {
+    let Some(last) = run.batches.last() else { return Ok(false) };
+    let Some(batch) = store.batch(last)? else { return Ok(false) };
+    let group = store.group_now(&batch.group, last)?;
+    let newest = store.batch_ids_of(&group)?.pop();
+    Ok(newest.map_or(Ok(None), |newest| store.batch(&newest))?.is_some_and(|newest| newest.run == run.run))
+}
+
 /// The newest revert of a source that was carried out after the run that accepted its last export. Whatever passes over that
 /// export again would undo it.
 pub(super) fn reverted_since(

@@ -84,6 +84,9 @@ fn held(store: &Store, source: &SourceName, last: Option<&RunId>) -> Result<Vec<
     {
         held.push(record.run.run);
     }
+    if let Some(last) = last {
+        held.extend(super::revert::partly_held(store, source, last)?);
+    }
     Ok(held)
 }
 

@@ -43,7 +43,7 @@ fn confirm(store: &Store, number: u32, name: &str, before: &[&str], after: &[&st
 fn at(store: &Store, name: &str, minute: i64) -> Vec<String> {
     match store.roster_back(&group(name), Until::Time(time(minute))).unwrap() {
         Back::Known(past) => past.members.iter().map(|entry| entry.member.reference_id.to_string()).collect(),
-        other => panic!("{other:?}"),
+        back @ (Back::Before(_) | Back::Forgotten(_) | Back::Never) => panic!("{back:?}"),
     }
 }
 
@@ -70,7 +70,7 @@ fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
     let last = confirm(&store, 3, "beta", &[], &["E3"]);
     // Somebody whom only the changes know.
     let key = last.as_str().as_bytes();
-    let failed = samples::changes();
+    let failed = changes();
     let writing = store.inner.trees.write();
     let mut draft = Draft::default();
     writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, &failed).unwrap()).unwrap();
@@ -78,9 +78,9 @@ fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
         writing.remove(&mut draft, Shelf::Traces, name.as_bytes()).unwrap();
     }
     let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
-    let mut meta: records::MetaV1 = records::unjson(super::super::envelope::Kind::Meta, keys::META, &sealed).unwrap();
+    let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
     meta.layout = 1;
-    let sealed = records::json(super::super::envelope::Kind::Meta, keys::META, &meta).unwrap();
+    let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
     writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
     writing.commit(&draft).unwrap();
     drop(writing);
@@ -95,7 +95,7 @@ fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
     // Once is enough.
     let store = Store::open(dir.path(), URL).unwrap();
     let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
-    let meta: records::MetaV1 = records::unjson(super::super::envelope::Kind::Meta, keys::META, &sealed).unwrap();
+    let meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
     assert_eq!(meta.layout, 2);
 }
 
