@@ -129,6 +129,7 @@ fn record(run: &RunId, now: DateTime<Utc>) -> RunRecord {
         actor: None,
         approves: None,
         repeats: None,
+        reverts: None,
     };
     RunRecord { run, plan: None, filed_as: None }
 }

@@ -21,6 +21,8 @@ pub mod identity;
 mod losses;
 mod moves;
 pub mod mutants;
+pub mod reasons;
+pub mod revert;
 pub mod summary;
 mod whereabouts;
 

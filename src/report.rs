@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::export::problem::Problem;
 use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RequestId, RunId, SourceName};
 
+mod travel;
+
+pub use travel::{Coverage, MemberDetail, MemberEvent, Pending, RosterMember, RosterReport};
+
 /// Version of the JSON shapes.
 pub const SCHEMA: u32 = 1;
 
@@ -45,6 +49,9 @@ pub struct Run {
     /// The accepted export whose content it looked at again; none for an export that was new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Repeat>,
+    /// The batch that it undoes; none unless its trigger, or that of the run it approves, is `revert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<BatchId>,
 }
 
 /// What an approval was bound to.
@@ -206,6 +213,9 @@ pub struct Batch {
     /// wait for it. Zero for the first time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub again: u32,
+    /// Why it leaves people out who are, or may be, covered: one for each removal of its plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -235,6 +245,22 @@ impl From<MovedIn> for Arrival {
     fn from(MovedIn { reference_id, from }: MovedIn) -> Self {
         Self { reference_id, from, left_at: None, gap_seconds: None, stays: None }
     }
+}
+
+/// Why a plan ends somebody's coverage, or would if nothing held it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// `terminated`, `not_started`, `waived`, `ignored`, `moved`, `missing`, `revert`; `doubtful` for who cannot be planned.
+    pub rule: String,
+    /// The run that decided it, where that is an earlier one than the plan's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The line of that run's file that says so; none for who is missing from it.
+    pub line: Option<u64>,
+    /// In words, without anything personal.
+    pub why: String,
 }
 
 /// Where a batch stands.
@@ -282,6 +308,7 @@ impl Batch {
             moves_out: Vec::new(),
             follows: None,
             again: 0,
+            reasons: Vec::new(),
         }
     }
 
@@ -421,6 +448,9 @@ pub struct GroupReport {
     pub kept: Vec<KeptMember>,
     /// Members with the same record.
     pub unchanged: u64,
+    /// Why coverage ends of everybody in `terminated`, `missing` and `moved_out`, or would end of those who are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
 }
 
 /// A member with another record.
@@ -483,6 +513,24 @@ pub struct RunDetail {
     pub batches: Vec<Batch>,
     /// Where its file lies now.
     pub filed_as: Option<String>,
+    /// What to know of the revert that it is; none unless it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertReport>,
+}
+
+/// What a revert comes up against: everything of it can change until the next export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertReport {
+    /// The batch that is undone.
+    pub batch: BatchId,
+    /// Its group.
+    pub group: GroupRef,
+    /// The run of that batch.
+    pub run: RunId,
+    /// Completed batches of the group between that one and the revert: what they changed is undone too.
+    pub later: Vec<BatchId>,
+    /// The last accepted export of the source. Its content counts as known: dropped again, it is a duplicate.
+    pub last_accepted: Option<AcceptedStatus>,
 }
 
 /// A batch in full: `show BATCH`.
@@ -492,6 +540,15 @@ pub struct BatchDetail {
     pub batch: Batch,
     /// What it changed, person by person.
     pub changes: Vec<ChangeReport>,
+    /// Members confirmed before it; none without results, or where that is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Members confirmed after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// The run that made it; none where it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Run>,
 }
 
 /// What a batch changed about one person.
@@ -506,6 +563,24 @@ pub struct ChangeReport {
     /// The run that brought the record, and the line of its file; of the record that left, for a removal.
     pub from_run: Option<RunId>,
     /// The line.
+    pub line: Option<u64>,
+    /// What it rests on; none for removals of the time before reasons were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Evidence>,
+}
+
+/// What a change rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// `listed` for whoever a file lists as covered; else as in [`Reason::rule`].
+    pub rule: String,
+    /// In words.
+    pub why: String,
+    /// The run whose file says so.
+    pub run: RunId,
+    /// That file; none where the run is forgotten, or had none.
+    pub file: Option<FileFacts>,
+    /// The line of it; none for who is missing from it.
     pub line: Option<u64>,
 }
 

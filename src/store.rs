@@ -21,6 +21,7 @@ mod doubt;
 mod envelope;
 mod error;
 pub mod filter;
+mod history;
 mod ids;
 mod keys;
 mod open;
@@ -33,6 +34,7 @@ mod trees;
 
 pub use doubt::Doubt;
 pub use error::StoreError;
+pub use history::{Back, Past, Until, folded};
 pub use ids::Ids;
 pub use runs::RunFilter;
 

@@ -43,7 +43,9 @@ pub mod recheck;
 mod repeat;
 pub mod resync;
 pub mod retention;
+mod revert;
 pub mod status;
+mod travel;
 pub mod trust;
 
 use baseline::Known;
@@ -463,5 +465,6 @@ fn new_run(id: &RunId, job: &Job, now: DateTime<Utc>) -> Run {
         actor: job.actor.clone(),
         approves: job.approval.as_ref().map(|release| release.approves.clone()),
         repeats: None,
+        reverts: None,
     }
 }

@@ -31,7 +31,7 @@ use rosterd::config::{self, Config, Environment};
 use rosterd::control::Question;
 use rosterd::control::client::Client;
 use rosterd::daemon::{self, Outside};
-use rosterd::report::{RunState, Trigger};
+use rosterd::report::{GuardVerdict, RunState, Trigger};
 use rosterd::roster::Entry;
 use rosterd::roster::ids::{GroupId, GroupRef, RequestId};
 use rosterd::sandbox::memory::InMemory;
@@ -79,6 +79,8 @@ enum Act {
     Approve,
     /// The records come into doubt, as after a restored backup.
     Doubt,
+    /// A person undoes what this export's run did to a group, and approves what is held of it.
+    Revert(&'static str, &'static str),
     RefuseKey,
     MendKey,
     /// Somebody else takes this person off the API's roster.
@@ -245,6 +247,26 @@ impl World<'_> {
                 }
             }
             Act::MendKey => self.sandbox.accept_only(vec![SecretString::from(life::KEY)]),
+            Act::Revert(file, group) => {
+                let runs = life::runs(store);
+                let undone = runs.iter().rev().find(|run| run.reverts.is_some());
+                let question = match undone {
+                    None => {
+                        let run = runs.iter().find(|run| run.file.as_ref().is_some_and(|of| of.name == file)).unwrap();
+                        let batches = store.batches_of(&run.run).unwrap();
+                        let batch = batches.iter().find(|batch| batch.group.as_str() == group).unwrap();
+                        Some(Question::Revert { batch: batch.batch.to_string(), reason: "wrong".to_owned() })
+                    }
+                    Some(held) if held.guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold) => {
+                        Some(Question::Approve { run: held.run.to_string(), reason: "seen".to_owned() })
+                    }
+                    Some(_) => None,
+                };
+                if let Some(question) = question {
+                    self.ask(question, asked);
+                    return;
+                }
+            }
             Act::Approve => {
                 let runs = life::runs(store);
                 let held = runs.iter().rev().find(|run| run.state == RunState::Held);
@@ -252,18 +274,22 @@ impl World<'_> {
                 assert!(held.is_some() || is_approved, "nothing is held: {runs:?}");
                 if let Some(held) = held {
                     let question = Question::Approve { run: held.run.to_string(), reason: "seen".to_owned() };
-                    let socket = self.config.control_socket.clone();
-                    asked.spawn(async move {
-                        if let Ok(client) = Client::connect(&socket).await {
-                            // A refusal, or a daemon that dies over it, is answered by asking again.
-                            drop(client.ask(&question, None, |_| {}).await);
-                        }
-                    });
+                    self.ask(question, asked);
                     return;
                 }
             }
         }
         self.acts.pop_front();
+    }
+
+    fn ask(&self, question: Question, asked: &mut JoinSet<()>) {
+        let socket = self.config.control_socket.clone();
+        asked.spawn(async move {
+            if let Ok(client) = Client::connect(&socket).await {
+                // A refusal, or a daemon that dies over it, is answered by asking again.
+                drop(client.ask(&question, None, |_| {}).await);
+            }
+        });
     }
 
     /// Waits until nobody holds the store any more.
@@ -476,6 +502,30 @@ fn a_doubt_and_its_approval_survive_a_stop_after_every_write() {
     let life =
         Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 4..=6 };
     stop_everywhere("doubt", &life);
+}
+
+#[test]
+fn a_revert_and_its_approval_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 6);
+    // Four are left out and one has another name: to undo it adds four again, and holds nobody.
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    for id in ["E1004", "E1005", "E1006"] {
+        day2.iter_mut().find(|person| person.id == id).unwrap().is_terminated = true;
+    }
+    // Who joined since is held until somebody has looked.
+    let mut day3 = day2.clone();
+    day3.push(life::person(1, 7));
+    day3.push(life::person(2, 7));
+    let mut end = day1.clone();
+    end.push(life::person(2, 7));
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
+        (When::Quiet, Act::Revert("day2.csv", "acme-d1")),
+    ];
+    let life = Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&end), exports: 3..=3 };
+    stop_everywhere("revert", &life);
 }
 
 #[test]

@@ -60,8 +60,12 @@ fn needs_key(question: &Question, mode: Mode) -> bool {
         | Question::History(_)
         | Question::Show { .. }
         | Question::Plan(_)
-        | Question::Discard { .. } => false,
-        Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } => mode == Mode::Apply,
+        | Question::Discard { .. }
+        | Question::Member { .. }
+        | Question::Roster { .. } => false,
+        Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } | Question::Revert { .. } => {
+            mode == Mode::Apply
+        }
         Question::Groups | Question::Group { .. } | Question::CreateGroup { .. } | Question::UpdateGroup { .. } => true,
     }
 }
@@ -134,7 +138,7 @@ async fn answer_alone(
 
 /// Whether the answer waits for batches.
 fn delivers(question: &Question) -> bool {
-    matches!(question, Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. })
+    matches!(question, Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } | Question::Revert { .. })
 }
 
 /// Reading an export that was begun while the state is opened: either takes about as long.

@@ -9,7 +9,7 @@ use crate::roster::ids::ReferenceId;
 
 use sha2::{Digest, Sha256};
 
-use super::{Class, Decision, Doubt, GroupPlan, Hitch, Plan};
+use super::{Class, Decision, Doubt, GroupPlan, Hitch, Plan, reasons};
 
 /// Enough that no two plans of a firm share it, and short enough to be read out on the telephone.
 const FINGERPRINT_DIGITS: usize = 16;
@@ -22,7 +22,7 @@ pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
         verdict: plan.verdict(),
         guards: plan.guards.clone(),
         problems: problems(plan),
-        groups: plan.groups.iter().filter_map(news).collect(),
+        groups: plan.groups.iter().filter_map(|of| news(plan, of)).collect(),
         fingerprint: None,
     };
     if report.verdict == PlanVerdict::Hold {
@@ -75,12 +75,13 @@ fn problems(plan: &Plan<'_>) -> Vec<ProblemReport> {
 }
 
 /// A group with anything to say; one in doubt always has.
-fn news(plan: &GroupPlan<'_>) -> Option<GroupReport> {
-    let report = group(plan);
+fn news(whole: &Plan<'_>, plan: &GroupPlan<'_>) -> Option<GroupReport> {
+    let report = group(whole, plan);
     (has_news(&report) || plan.is_doubtful()).then_some(report)
 }
 
-fn group(plan: &GroupPlan<'_>) -> GroupReport {
+/// One group of a plan, whether there is anything to say of it or not.
+pub fn group(whole: &Plan<'_>, plan: &GroupPlan<'_>) -> GroupReport {
     let mut report = GroupReport {
         group: plan.group.clone(),
         group_id: None,
@@ -95,6 +96,7 @@ fn group(plan: &GroupPlan<'_>) -> GroupReport {
         missing: Vec::new(),
         kept: Vec::new(),
         unchanged: 0,
+        reasons: reasons::all(&whole.input, plan),
     };
     for decision in &plan.decisions {
         place(decision, &mut report);

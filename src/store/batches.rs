@@ -12,10 +12,10 @@ use super::rosters::draft_group;
 use super::runs::{draft_run, id_of};
 use super::sources::draft_source;
 use super::trees::{Draft, Shelf, Writing};
-use super::{GroupRecord, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
+use super::{GroupRecord, MemberChange, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
 use crate::report::{Batch, Phase, Trigger};
-use crate::roster::Entry;
-use crate::roster::ids::{BatchId, GroupRef, RunId};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
+use crate::roster::{ConfirmedRoster, Entry};
 
 impl Store {
     /// A batch's record.
@@ -104,6 +104,28 @@ impl Store {
     /// When the store cannot be read.
     pub fn next_work(&self, group: &GroupRef) -> Result<Option<Work>, StoreError> {
         self.consistently(|store| store.work_on(Shelf::Waiting, group))
+    }
+
+    /// What the open and the waiting batch of a group submit for one person, in that order; none for whom they leave out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn under_way_of(
+        &self,
+        group: &GroupRef,
+        reference_id: &ReferenceId,
+    ) -> Result<Vec<(Batch, Option<Entry>)>, StoreError> {
+        self.consistently(|store| {
+            let mut found = Vec::new();
+            for shelf in [Shelf::Outbox, Shelf::Waiting] {
+                let Some(batch) = store.batch_on(shelf, group)? else { continue };
+                let key = batch.batch.as_str().as_bytes();
+                let Some(sealed) = store.inner.trees.read(Shelf::Payloads, key)? else { continue };
+                let entry = records::payload_of(key, &sealed, |id| id == reference_id.as_str())?.pop();
+                found.push((batch, entry));
+            }
+            Ok(found)
+        })
     }
 
     /// Whom earlier rosters may have put on a group although nothing was confirmed: they were sent, or may have been, and ended
@@ -209,6 +231,28 @@ impl Store {
         writing.commit(&draft)
     }
 
+    /// Puts a batch that ended long ago on record, with what it changed, and does not wait for the disk: years of them are made
+    /// for measurements. A roster that comes along is confirmed by it.
+    #[doc(hidden)]
+    pub fn stage_past(
+        &self,
+        batch: &Batch,
+        changes: &[MemberChange],
+        roster: Option<&ConfirmedRoster>,
+    ) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        let mut draft = Draft::default();
+        draft_ids(&writing, &mut draft, batch)?;
+        let key = batch.batch.as_str().as_bytes();
+        writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
+        if let Some(roster) = roster {
+            let key = batch.group.as_str().as_bytes();
+            writing.put(&mut draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
+        }
+        self.draft_trace(&writing, &mut draft, &batch.group, (roster, changes))?;
+        writing.stage(&draft)
+    }
+
     /// Records how the open batch ended, together or not at all: its record, the confirmed roster, what changed, and the
     /// outbox. Answers the work that waited behind it and is open now.
     ///
@@ -286,6 +330,7 @@ impl Store {
             let key = batch.batch.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
         }
+        self.draft_trace(&writing, &mut draft, &batch.group, (roster.as_ref(), changes))?;
         if let (Some(why), Some(group)) = (pause, self.group(&batch.group)?) {
             draft_group(&writing, &mut draft, &GroupRecord { paused: Some(why.clone()), ..group })?;
         }
@@ -503,7 +548,7 @@ impl Store {
         read(self)
     }
 
-    fn second_ids(&self, shelf: Shelf, first: &str) -> Result<Vec<BatchId>, StoreError> {
+    pub(super) fn second_ids(&self, shelf: Shelf, first: &str) -> Result<Vec<BatchId>, StoreError> {
         self.inner.trees.keys(shelf, &keys::first(first), usize::MAX)?.iter().map(|key| second_id(key)).collect()
     }
 }

@@ -14,6 +14,12 @@ pub(super) const DOUBT: &[u8] = b"doubt";
 pub(super) fn era(group: &GroupRef) -> Vec<u8> {
     pair("era", group.as_str())
 }
+/// The size of the database when it was last found not to have grown out of hand; see `compact`.
+pub(super) const FINE_AT: &[u8] = b"fine_at";
+/// Groups that got another reference.
+pub(super) const RENAMES: &[u8] = b"renames";
+/// Until when history may be forgotten, in milliseconds since 1970.
+pub(super) const FORGOTTEN: &[u8] = b"forgotten";
 
 /// source and content hash
 pub(super) fn accepted(source: &SourceName, sha256: &str) -> Vec<u8> {

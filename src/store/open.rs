@@ -15,7 +15,9 @@ use super::trees::{Draft, Shelf, Trees};
 use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 
 /// The layout of trees and keys that this program reads and writes.
-const LAYOUT: u32 = 1;
+///
+/// 2: each group has a trace. A program that knows only 1 would confirm rosters without them, and people would not be found.
+const LAYOUT: u32 = 2;
 /// sled's threads let go of a closed database within tenths of a second.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 /// The folder for states of other APIs than the one that the state directory was made for.
@@ -60,8 +62,8 @@ impl Store {
             inner: Arc::new(Inner {
                 trees,
                 dir: home,
-                name: meta.store,
-                base_url: meta.base_url,
+                name: meta.store.clone(),
+                base_url: meta.base_url.clone(),
                 beside,
                 durable: filter::active(),
                 ids: Ids::after(None, None),
@@ -69,9 +71,32 @@ impl Store {
             }),
         };
         store.sweep_payloads()?;
+        if meta.layout < LAYOUT {
+            store.raise_layout(meta.layout)?;
+        }
         let (run, batch) = store.last_ids()?;
         store.ids().go_on_after(run.as_ref(), batch.as_ref());
+        store.ids().go_on_after(None, store.last_marker()?.as_ref());
         Ok(store)
+    }
+
+    /// Brings an older state to the layout of this program. Cut off, it begins again at the next start.
+    fn raise_layout(&self, from: u32) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        self.build_traces()?;
+        let writing = self.inner.trees.write();
+        let mut meta = read_meta(&self.inner.trees)?.ok_or_else(|| StoreError::corrupt("the store lost its name"))?;
+        meta.layout = LAYOUT;
+        let mut draft = Draft::default();
+        writing.put(&mut draft, Shelf::Meta, keys::META, &records::json(Kind::Meta, keys::META, &meta)?)?;
+        writing.commit(&draft)?;
+        tracing::info!(
+            from,
+            to = LAYOUT,
+            seconds = begun.elapsed().as_secs(),
+            "the state was brought to a newer layout"
+        );
+        Ok(())
     }
 
     /// Binds the store to the organization that the API names, the first time; checks it from then on.

@@ -122,6 +122,7 @@ impl Store {
             }
             writing.remove(&mut draft, Shelf::Groups, old)?;
             self.draft_renamed(&writing, &mut draft, (from, &to.group))?;
+            self.draft_rename(&writing, &mut draft, (from, &to.group))?;
         }
         draft_group(&writing, &mut draft, to)?;
         writing.commit(&draft)

@@ -463,3 +463,5 @@ fn a_run_does_not_wait_for_people_who_are_tried_again() {
     assert!(store.is_delivered(&RunId::parse("run_1").unwrap()).unwrap());
     assert!(store.work(&group("acme")).unwrap().is_some());
 }
+
+mod history;

@@ -19,6 +19,7 @@ use crate::report::{Approves, Counts, GuardVerdict, Phase, PlanReport, Run, RunD
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, StoreError};
 
+use super::revert::{Order, is_newest, reverted_since};
 use super::{Desk, Job, Release, SyncError, choose_source, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
@@ -65,6 +66,9 @@ impl Answerer for Desk {
                 Question::Sync(export) => self.sync_export(export, actor, body, progress).await,
                 Question::Approve { run, reason } => self.approve(&run, reason, actor, progress).await,
                 Question::Discard { run, reason } => self.discard(&run, reason, actor).await,
+                Question::Member { reference_id } => self.member(&reference_id).await,
+                Question::Roster { group, at } => self.roster(&group, at).await,
+                Question::Revert { batch, reason } => self.revert(&batch, reason, actor, progress).await,
             }
         })
     }
@@ -115,7 +119,8 @@ impl Desk {
             .await?;
         let (RunRecord { run, plan, filed_as }, batches) =
             found.ok_or_else(|| Refusal::usage(format!("no run {run}")))?;
-        Ok(RunDetail { run, plan, batches, filed_as })
+        let revert = self.revert_report(&run).await?;
+        Ok(RunDetail { run, plan, batches, filed_as, revert })
     }
 
     async fn plan_export(&self, export: Export, body: Body<'_>) -> Result<Answer, Refusal> {
@@ -270,6 +275,16 @@ impl Desk {
                 humantime::format_duration(expires)
             )));
         }
+        if let Some(batch) = record.run.reverts.clone() {
+            let fingerprint = record.plan.and_then(|plan| plan.fingerprint);
+            let approves = Approves { run: record.run.run.clone(), fingerprint };
+            let release = Release { approval, approves, reason: reason.clone() };
+            let order = Order { batch, trigger: Trigger::Approve, actor, reason, release: Some(release) };
+            let news = self.deliverer.news();
+            let run = self.approve_revert(&record.run, order, &turn).await?;
+            drop(turn);
+            return self.wait(run, news, progress).await;
+        }
         let (path, name) = file_of(&record, &source)?;
         let modified = std::fs::metadata(&path).and_then(|meta| meta.modified()).map(DateTime::<Utc>::from);
         let modified = modified.map_err(|error| gone(&path, &error))?;
@@ -327,7 +342,24 @@ impl Desk {
         let record = found.ok_or_else(|| Refusal::usage(format!("no single run begins with {run}")))?;
         let source = record.run.source.clone();
         let state = self.source_state(&source).await?;
-        let is_last = state.last_accepted.is_some_and(|last| last.run == record.run.run);
+        let is_last = match record.run.reverts {
+            Some(_) => {
+                let run = record.run.clone();
+                self.store.call(move |store| is_newest(store, &run)).await?
+            }
+            None => state.last_accepted.is_some_and(|last| last.run == record.run.run),
+        };
+        if is_last && record.run.reverts.is_none() {
+            let (of, accepted) = (source.clone(), record.run.run.clone());
+            let undone = self.store.call(move |store| reverted_since(store, &of, &accepted)).await?;
+            if let Some(undone) = undone {
+                return Err(Refusal::usage(format!(
+                    "run {undone} reverted a batch after run {} and would be undone by it: drop a mended export, which takes \
+                     the place of both",
+                    record.run.run
+                )));
+            }
+        }
         let guards = record.plan.as_ref().map(|plan| plan.guards.clone()).unwrap_or_default();
         let approval = record.plan.as_ref().map(Approval::of).unwrap_or_default();
         let is_open = match record.run.state {

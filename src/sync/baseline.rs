@@ -68,6 +68,38 @@ impl Known {
         Ok(Self { doubt, under_way, rosters })
     }
 
+    /// Which other groups than this one cover, may cover, or are about to cover which of these people.
+    pub(super) fn elsewhere<'a>(
+        &self,
+        group: &GroupRef,
+        people: impl Iterator<Item = &'a ReferenceId>,
+    ) -> BTreeMap<ReferenceId, GroupRef> {
+        let wanted: HashSet<&ReferenceId> = people.collect();
+        let confirmed = self.rosters.iter().map(|roster| (&roster.group, roster.members()));
+        let under_way = self.under_way.iter().flat_map(|work| {
+            let payloads = [&work.in_flight, &work.queued].into_iter().flatten();
+            payloads.map(|payload| (&work.group, payload.as_slice()))
+        });
+        let mut found = BTreeMap::new();
+        for (other, entries) in confirmed.chain(under_way).filter(|(other, _)| *other != group) {
+            let ids = entries.iter().map(|entry| &entry.member.reference_id).filter(|id| wanted.contains(id));
+            found.extend(ids.map(|id| (id.clone(), other.clone())));
+        }
+        found
+    }
+
+    /// Which other groups than this one once covered which of its people.
+    pub(super) fn came_from(&self, group: &GroupRef) -> BTreeMap<ReferenceId, GroupRef> {
+        let here = self.rosters.iter().filter(|roster| roster.group == *group).flat_map(ConfirmedRoster::members);
+        let here: Vec<&ReferenceId> = here.map(|entry| &entry.member.reference_id).collect();
+        let mut found = BTreeMap::new();
+        for roster in self.rosters.iter().filter(|roster| roster.group != *group) {
+            let former = here.iter().filter(|id| roster.is_former(id));
+            found.extend(former.map(|id| ((*id).clone(), roster.group.clone())));
+        }
+        found
+    }
+
     /// The baselines of all groups that are known, and of those that the reading names.
     pub(super) fn baselines(
         self,

@@ -157,7 +157,7 @@ impl Desk {
     }
 
     /// A record in doubt is no roster to submit.
-    async fn refuse_if_doubtful(&self, group: &GroupRef) -> Result<(), Refusal> {
+    pub(super) async fn refuse_if_doubtful(&self, group: &GroupRef) -> Result<(), Refusal> {
         let id = group.clone();
         if self.store.call(move |store| store.is_doubtful(&id)).await? {
             return Err(in_doubt(group));
@@ -174,6 +174,11 @@ impl Desk {
         });
         let Some(source) = source.await? else { return Ok(None) };
         let Some(Ok(last)) = self.last_export(&source).await? else { return Ok(None) };
+        // To pass over the export again would undo what a person undid.
+        let (of, accepted) = (source.clone(), last.accepted.run.clone());
+        if self.store.call(move |store| super::revert::reverted_since(store, &of, &accepted)).await?.is_some() {
+            return Ok(None);
+        }
         let job = self.copy_of(&source, &last).await?;
         Ok(Some(Job { actor: Some(actor.to_owned()), ..job }))
     }
@@ -242,6 +247,7 @@ fn submit_confirmed(
         actor: Some(actor),
         approves: None,
         repeats: None,
+        reverts: None,
     };
     let state = source_state(store, &source)?;
     let record = RunRecord { run: run.clone(), plan: None, filed_as: None };

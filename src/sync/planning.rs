@@ -7,11 +7,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::config::{PlanChange, Source};
 use crate::export::problem::Broken;
-use crate::plan::{self, Approval, Plan};
-use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport};
+use crate::plan::{self, Approval, Plan, reasons};
+use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport, Reason};
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, Loss};
-use crate::store::{GroupRecord, Store, Work};
+use crate::store::{GroupRecord, Store, StoreError, Work};
 
 use super::baseline::{self, Known};
 use super::examine::{self, ExamineError, Examined};
@@ -97,7 +97,7 @@ impl Desk {
                 counts: plan.counts(),
                 works: match &purpose {
                     Purpose::Look => Vec::new(),
-                    Purpose::Carry { .. } => works(store, &plan, &input),
+                    Purpose::Carry { .. } => works(store, &plan, &input)?,
                 },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
@@ -155,17 +155,39 @@ impl Desk {
 }
 
 /// One batch for each group whose roster changes.
-fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Vec<Work> {
+fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Result<Vec<Work>, StoreError> {
     if plan.is_held_whole {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let changed = plan.groups.iter().filter(|group| group.is_changed());
     let work = |group: &plan::GroupPlan<'_>| {
         let payload = group.payload(input);
         let (id, removals) = (store.ids().batch(input.now), group.removals().map(|removals| removals as u64));
-        let batch = Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals);
-        let moves_in = group.moves_in().into_iter().map(Arrival::from).collect();
-        Work { batch: Batch { moves_in, moves_out: group.moves_out(), ..batch }, payload }
+        let mut batch = Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals);
+        batch.moves_in = group.moves_in().into_iter().map(Arrival::from).collect();
+        batch.moves_out = group.moves_out();
+        batch.reasons = reasons::of_removals(input, group);
+        batch.reasons.extend(earlier_reasons(store, group)?);
+        Ok(Work { batch, payload })
     };
     changed.map(work).collect()
+}
+
+/// Why people are left out who were left out by what is queued already: the batch that takes its place must say it as well.
+fn earlier_reasons(store: &Store, group: &plan::GroupPlan<'_>) -> Result<Vec<Reason>, StoreError> {
+    let is_leaving = |decision: &&plan::Decision<'_>| matches!(decision.class, plan::Class::Leaving);
+    let mut leaving = group.decisions.iter().filter(is_leaving).peekable();
+    if leaving.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let queued = [store.next_work(group.group)?, store.work(group.group)?];
+    let batches: Vec<Batch> = queued.into_iter().flatten().map(|work| work.batch).collect();
+    let reason = |decision: &plan::Decision<'_>| {
+        batches.iter().find_map(|batch| {
+            let reason = batch.reasons.iter().find(|reason| reason.reference_id == *decision.reference_id)?;
+            let run = reason.run.clone().or_else(|| Some(batch.run.clone()));
+            Some(Reason { run, ..reason.clone() })
+        })
+    };
+    Ok(leaving.filter_map(reason).collect())
 }

@@ -15,6 +15,7 @@ use super::baseline::Known;
 use super::examine::{self, ExamineError, Examined};
 use super::planning::{Planned, Purpose};
 use super::repeat::{self, LastExport};
+use super::revert::reverted_since;
 use super::{Desk, Job, SyncError};
 
 /// Runs of a source that are looked through for the last one about the same file. Between two of them lie only files that were
@@ -50,6 +51,11 @@ impl Desk {
             Some(Ok(last)) => last,
             Some(Err(why)) => return self.cannot_look(name, why).await,
         };
+        let (of, accepted) = (name.clone(), last.accepted.run.clone());
+        if let Some(run) = self.store.call(move |store| reverted_since(store, &of, &accepted)).await? {
+            let why = format!("run {run} undid a part of the last accepted export, and would be undone by it");
+            return self.cannot_look(name, why).await;
+        }
         let examined = match self.what_has_come_due(&source, &last).await {
             Ok(Some(examined)) => examined,
             Ok(None) => {

@@ -14,6 +14,7 @@ use crate::store::{AcceptedExport, SourceState, StoreError};
 
 use super::examine::{self, ExamineError};
 use super::filing::blocking;
+use super::revert::reverted_since;
 use super::{Desk, Job, SyncError, today, unreadable};
 
 /// What the content of an export is to its source.
@@ -98,7 +99,11 @@ impl Desk {
                 run.reason = Some(format!("{same}, and the records are in doubt since"));
                 return Ok(Repeated::Again);
             }
+            let (of, accepted) = (job.source.clone(), last.run.clone());
+            let undone = self.store.call(move |store| reverted_since(store, &of, &accepted)).await?;
             let has_come_due = match days(source, last, job.as_of, run.received_at) {
+                // To pass over the export again would undo what a person undid.
+                Some(_) if undone.is_some() => false,
                 Some(days) => differs(&job.file.path, source, days).await?,
                 None => false,
             };

@@ -127,5 +127,6 @@ fn run(id: RunId, source: &SourceName, works: &[Work], now: DateTime<Utc>, reaso
         actor: None,
         approves: None,
         repeats: None,
+        reverts: None,
     }
 }

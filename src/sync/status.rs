@@ -3,17 +3,18 @@
 use crate::control::Refusal;
 use crate::intake::schedule::Cron;
 use crate::report::{
-    AcceptedStatus, Batch, BatchDetail, ChangeReport, DoubtStatus, GuardVerdict, PausedGroup, ResyncStatus, RunState,
-    SourceStatus, Status,
+    AcceptedStatus, Batch, BatchDetail, DoubtStatus, GuardVerdict, PausedGroup, ResyncStatus, RunState, SourceStatus,
+    Status,
 };
 use crate::roster::ids::{BatchId, RunId, SourceName};
-use crate::store::{ChangeKind, MemberChange, RunFilter, RunRecord, SourceState, Store, StoreError};
+use crate::store::{RunFilter, RunRecord, SourceState, Store, StoreError};
 
 use super::{Desk, overdue};
 
 /// Why a batch stands still that was made before the records came into doubt.
 const OVERTAKEN: &str =
     "not sent any more: the records came into doubt since, and the next approved export takes its place";
+use super::travel::Runs;
 
 /// How everything stands.
 pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
@@ -133,35 +134,19 @@ fn held(store: &Store, source: &SourceName, last: Option<&RunId>) -> Result<Vec<
     {
         held.push(record.run.run);
     }
+    if let Some(last) = last {
+        held.extend(super::revert::partly_held(store, source, last)?);
+    }
     Ok(held)
 }
 
 /// One batch in full.
 pub(super) fn batch_detail(store: &Store, id: &BatchId) -> Result<Option<BatchDetail>, StoreError> {
     let Some(batch) = store.batch(id)? else { return Ok(None) };
-    let changes = store.changes(id)?.iter().map(change).collect();
-    Ok(Some(BatchDetail { batch, changes }))
-}
-
-fn change(change: &MemberChange) -> ChangeReport {
-    let fields = match (&change.before, &change.after) {
-        (Some(before), Some(after)) => before.member.changed_fields(&after.member),
-        (None, _) | (_, None) => Vec::new(),
-    };
-    let from = change.after.as_ref().or(change.before.as_ref()).map(|entry| &entry.origin);
-    ChangeReport {
-        reference_id: change.reference_id.clone(),
-        change: match change.kind {
-            ChangeKind::Added => "added",
-            ChangeKind::Returned => "returned",
-            ChangeKind::Changed => "changed",
-            ChangeKind::Removed => "removed",
-            ChangeKind::AddFailed => "add_failed",
-            ChangeKind::RemoveFailed => "remove_failed",
-        }
-        .to_owned(),
-        fields: fields.into_iter().map(|field| field.name().to_owned()).collect(),
-        from_run: from.map(|origin| origin.run.clone()),
-        line: from.map(|origin| origin.line),
-    }
+    let mut runs = Runs::new(store);
+    let changes = store.changes(id)?;
+    let changes = changes.iter().map(|change| runs.change(&batch, change)).collect::<Result<Vec<_>, _>>()?;
+    let (before, after) = store.sizes_around(&batch)?.unzip();
+    let made_by = runs.get(&batch.run)?;
+    Ok(Some(BatchDetail { batch, changes, before, after, made_by }))
 }

@@ -9,6 +9,7 @@ use rosterd::intake::receipt::{self, Subject};
 use rosterd::report::{Batch, Run, RunState};
 use rosterd::roster::ids::GroupRef;
 use rosterd::sandbox::Sandbox;
+use rosterd::sandbox::audit::Violation;
 use rosterd::store::{RunFilter, Store};
 
 /// Any key of this form is good, unless the sandbox was told otherwise.
@@ -176,7 +177,11 @@ pub(crate) fn violations(
     truth: &Truth,
     exports: RangeInclusive<usize>,
 ) -> Vec<String> {
-    let mut found: Vec<String> = sandbox.audit().iter().map(|violation| format!("audit: {violation}")).collect();
+    // To bring an older payload back is what a revert is for.
+    let has_reverted = runs(store).iter().any(|run| run.reverts.is_some());
+    let is_wanted = |violation: &&Violation| has_reverted && matches!(violation, Violation::OlderPayload { .. });
+    let broken = sandbox.audit().into_iter().filter(|violation| !is_wanted(&violation));
+    let mut found: Vec<String> = broken.map(|violation| format!("audit: {violation}")).collect();
     let references: Vec<String> = sandbox.groups().into_iter().map(|group| group.reference).collect();
     let unique: BTreeSet<&String> = references.iter().collect();
     if unique.len() != references.len() || unique != truth.keys().collect() {
@@ -266,7 +271,7 @@ fn file_violations(store: &Store, inbox: &Path, exports: RangeInclusive<usize>) 
         if run.finished_at.is_none() {
             found.push(format!("{} has no end", run.run));
         }
-        // A resync has no file.
+        // A resync and a revert have no file.
         let (Some(file), filed_as) = (&run.file, record.filed_as.clone().unwrap_or_default()) else { continue };
         if !lying.remove(&filed_as) {
             found.push(format!("{} was filed as {filed_as:?}, which is not there, or another run's", run.run));

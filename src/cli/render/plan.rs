@@ -305,7 +305,7 @@ fn people(page: &mut Page, tally: &Tally, group: &GroupReport) {
     }
     parts(page, "<", "comes from ", &by(group.moved_in.iter().map(|moved| (moved.from.as_str(), &moved.reference_id))));
     parts(page, ">", "moves to ", &by(group.moved_out.iter().map(|moved| (moved.to.as_str(), &moved.reference_id))));
-    list(page, "-", "terminated", &group.terminated);
+    stated(page, group);
     list(page, "-", "missing", &group.missing);
     parts(page, "!", "", &kept(group));
 }
@@ -314,6 +314,22 @@ fn list(page: &mut Page, sign: &str, class: &str, ids: &[ReferenceId]) {
     if !ids.is_empty() {
         page.entry(4, sign, None, &format!("{class}: {}", some(ids, id)));
     }
+}
+
+/// Who is terminated, with the lines that say so.
+fn stated(page: &mut Page, group: &GroupReport) {
+    if group.terminated.is_empty() {
+        return;
+    }
+    let line_of = |one: &ReferenceId| {
+        let reason = group.reasons.iter().find(|reason| reason.reference_id == *one);
+        reason.and_then(|reason| reason.line)
+    };
+    let one = |who: &ReferenceId| match line_of(who) {
+        Some(line) => format!("{} (line {line})", id(who)),
+        None => id(who),
+    };
+    page.entry(4, "-", None, &format!("terminated: {}", some(&group.terminated, one)));
 }
 
 fn parts(page: &mut Page, sign: &str, class: &str, parts: &BTreeMap<&str, Vec<&ReferenceId>>) {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::report::{
-    Batch, BatchDetail, ChangeReport, Counts, GuardReport, GuardVerdict, Phase, Run, RunDetail, RunState,
+    Batch, BatchDetail, ChangeReport, Counts, GuardReport, GuardVerdict, Phase, RevertReport, Run, RunDetail, RunState,
 };
 
 use super::json::{json_batch, json_run};
 use super::page::Page;
 use super::plan::{Depth, fields, file, groups, guards, is_approvable, is_mistrusted, problems, sums};
 use super::status::{COMPARE, NEWER_STATE};
-use super::words::{clean, many, phase, shell_word, some, span, state, time, trigger};
+use super::words::{clean, count, many, phase, shell_word, some, span, state, time, trigger};
 use super::{Screen, Tone};
 
 /// A label, what it says, and its tone where that is not plain.
@@ -21,12 +21,15 @@ pub fn run(screen: &Screen, detail: &RunDetail) -> String {
     if screen.is_json() {
         return json_run(detail);
     }
-    let RunDetail { run, plan, batches, filed_as } = detail;
+    let RunDetail { run, plan, batches, filed_as, revert } = detail;
     let mut page = Page::new(*screen);
     let (word, tone) = state(run.state);
     page.say_in(tone, &format!("Run {}: {word}", clean(run.run.as_str())));
     let fingerprint = plan.as_ref().and_then(|plan| plan.fingerprint.as_deref());
     facts(&mut page, run, filed_as.as_deref(), fingerprint);
+    if let Some(revert) = revert {
+        undoing(&mut page, run, revert);
+    }
     // The plan has all guards, the run those that did not simply pass: with its word on them.
     let planned = plan.as_ref().map(|plan| plan.guards.as_slice()).unwrap_or_default();
     let is_said = |guard: &&GuardReport| run.guards.iter().any(|of| of.guard == guard.guard && of.group == guard.group);
@@ -93,6 +96,44 @@ fn facts(page: &mut Page, run: &Run, filed_as: Option<&str>, fingerprint: Option
     }
     if let Some(reason) = &run.reason {
         fact("reason", &clean(reason));
+    }
+}
+
+/// What to know of a revert before and after it is carried out.
+fn undoing(page: &mut Page, run: &Run, revert: &RevertReport) {
+    let RevertReport { batch, group, run: of, later, last_accepted } = revert;
+    let (group, of) = (clean(group.as_str()), clean(of.as_str()));
+    page.heading(&format!("Reverts {}", clean(batch.as_str())));
+    page.item(2, &format!("{group} goes back to the roster that it had before that batch, which run {of} made."));
+    let again = run.counts.new + run.counts.returning;
+    if again != 0 {
+        let people = many(again, "person is", "people are");
+        page.item(
+            2,
+            &format!("{people} added again: to the API that is a new subscription, and the old one is not continued."),
+        );
+    }
+    if !later.is_empty() {
+        let batches = many(count(later.len()), "later batch", "later batches");
+        let names = some(later, |batch| clean(batch.as_str()).into_owned());
+        page.item(
+            2,
+            &format!(
+                "What {batches} changed in {group} since is undone too ({names}); whoever joined by them is held first."
+            ),
+        );
+    }
+    page.item(2, "The next export decides again: mend the source before it comes.");
+    if let Some(last) = last_accepted {
+        page.item(
+            2,
+            &format!(
+                "The last accepted export, {} (run {}), still counts as known: the same content dropped again is a duplicate \
+                 and changes nothing. To have it after all, revert this run's batch.",
+                clean(&last.name),
+                clean(last.run.as_str())
+            ),
+        );
     }
 }
 
@@ -205,6 +246,7 @@ fn next(page: &mut Page, run: &Run, batches: &[Batch], guards: &[GuardReport], h
         }
         RunState::Rejected => page.item(2, "Mend the file and drop it again. Nobody gained or lost coverage."),
         RunState::Duplicate => page.item(2, "Nothing, if the same file was dropped twice; else look for the new one."),
+        RunState::Superseded if run.reverts.is_some() => page.item(2, "Nothing: something newer took its place."),
         RunState::Superseded => page.item(2, "Nothing: a newer export took its place."),
         RunState::Discarded => page.item(2, "Nothing: a person dropped it."),
         RunState::Completed | RunState::Partial | RunState::Failed | RunState::Unchanged => {
@@ -266,13 +308,19 @@ pub fn batch(screen: &Screen, detail: &BatchDetail) -> String {
     if screen.is_json() {
         return json_batch(detail);
     }
-    let BatchDetail { batch, changes } = detail;
+    let BatchDetail { batch, changes, before, after, made_by } = detail;
     let mut page = Page::new(*screen);
     let (word, tone) = phase(batch.phase);
     page.say_in(tone, &format!("Batch {}: {word}", clean(batch.batch.as_str())));
     let id = batch.group_id.as_ref().map(|id| format!(" ({})", clean(id.as_str()))).unwrap_or_default();
     page.fact(2, "group", None, &format!("{}{id}", clean(batch.group.as_str())));
     page.fact(2, "run", None, &clean(batch.run.as_str()));
+    if let Some(run) = made_by {
+        made(&mut page, run);
+    }
+    if let (Some(before), Some(after)) = (before, after) {
+        page.fact(2, "roster", None, &format!("{before} → {}", many(*after, "member", "members")));
+    }
     let request = batch.request_id.as_ref().map_or("none", |request| request.as_str());
     page.fact(2, "request", None, &clean(request));
     page.fact(2, "payload", None, &numbers(batch));
@@ -299,7 +347,24 @@ pub fn batch(screen: &Screen, detail: &BatchDetail) -> String {
     page.into_text()
 }
 
-fn sign(change: &str) -> &'static str {
+/// The run behind a batch, as far as a batch is to be understood without it.
+fn made(page: &mut Page, run: &Run) {
+    page.fact(2, "trigger", None, trigger(run.trigger));
+    if run.file.is_some() {
+        page.fact(2, "file", None, &file(run.file.as_ref()));
+    }
+    if let Some(undone) = &run.reverts {
+        page.fact(2, "reverts", None, &clean(undone.as_str()));
+    }
+    if let Some(actor) = &run.actor {
+        page.fact(2, "by", None, &clean(actor));
+    }
+    if let Some(reason) = &run.reason {
+        page.fact(2, "reason", None, &clean(reason));
+    }
+}
+
+pub(super) fn sign(change: &str) -> &'static str {
     match change {
         "added" => "+",
         "returned" => "↩",
@@ -310,8 +375,15 @@ fn sign(change: &str) -> &'static str {
 }
 
 fn one(change: &ChangeReport) -> String {
-    let ChangeReport { reference_id, change, fields: changed, from_run, line } = change;
+    let ChangeReport { reference_id, change, fields: changed, from_run, line, because } = change;
     let which = if changed.is_empty() { String::new() } else { format!(" ({})", fields(changed)) };
+    if let Some(because) = because.as_ref().filter(|because| because.rule != "listed") {
+        let place = because.line.map(|line| format!("line {line} of ")).unwrap_or_default();
+        let name = because.file.as_ref().map_or_else(|| because.run.as_str(), |file| file.name.as_str());
+        let place = if because.line.is_some() { format!(" ({place}{})", clean(name)) } else { String::new() };
+        let who = clean(reference_id.as_str());
+        return format!("{who}: {}{which}: {}{place}", clean(&change.replace('_', " ")), clean(&because.why));
+    }
     let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
     let run = from_run.as_ref().map(|run| format!(", {}", clean(run.as_str()))).unwrap_or_default();
     format!("{}: {}{which}{line}{run}", clean(reference_id.as_str()), clean(&change.replace('_', " ")))

@@ -38,6 +38,7 @@ fn batch(phase: Phase) -> Batch {
         moves_out: Vec::new(),
         follows: None,
         again: 0,
+        reasons: Vec::new(),
     }
 }
 

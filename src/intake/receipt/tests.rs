@@ -25,6 +25,7 @@ fn run(state: RunState) -> Run {
         actor: None,
         approves: None,
         repeats: None,
+        reverts: None,
     }
 }
 
@@ -79,6 +80,7 @@ fn plan(problems: Vec<ProblemReport>, kept: &[(&str, &str)]) -> PlanReport {
         missing: Vec::new(),
         kept,
         unchanged: 52,
+        reasons: Vec::new(),
     };
     PlanReport {
         fingerprint: None,
@@ -114,6 +116,7 @@ fn batch(group: &str, phase: Phase) -> Batch {
         moves_out: Vec::new(),
         follows: None,
         again: 0,
+        reasons: Vec::new(),
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::report::Run;
+use crate::report::{KeptMember, Reason, Run};
 use crate::roster::Loss;
-use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
+use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::store::{Absence, AcceptedExport, GroupRecord, SourceState};
 
 /// What the whole store is.
@@ -22,6 +22,28 @@ pub(in crate::store) struct MetaV1 {
     pub(in crate::store) base_url: String,
     /// The organization, once the API named it.
     pub(in crate::store) organization: Option<String>,
+}
+
+/// What is read of a plan to say why a person is kept as they are.
+#[derive(Deserialize)]
+pub(in crate::store) struct PlanKeepsV1 {
+    pub(in crate::store) groups: Vec<GroupKeepsV1>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::store) struct GroupKeepsV1 {
+    pub(in crate::store) group: GroupRef,
+    pub(in crate::store) kept: Vec<KeptMember>,
+    #[serde(default)]
+    pub(in crate::store) reasons: Vec<Reason>,
+}
+
+/// A group that got another reference. Batches with an id below `marker` lie under the old one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct RenameV1 {
+    pub(in crate::store) marker: BatchId,
+    pub(in crate::store) from: GroupRef,
+    pub(in crate::store) to: GroupRef,
 }
 
 /// A run without its plan, which has a record of its own.

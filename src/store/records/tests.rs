@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::report::{Batch, PlanReport};
-use crate::roster::ids::{GroupRef, ReferenceId, RunId};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
 use crate::roster::{ConfirmedRoster, Loss};
 use crate::store::tests::samples;
 use crate::store::{GroupRecord, MemberChange, SourceState};
@@ -28,6 +28,14 @@ fn run_v1() -> RunV1 {
     RunV1 { run: record.run, filed_as: record.filed_as }
 }
 
+fn renames() -> Vec<RenameV1> {
+    vec![RenameV1 {
+        marker: BatchId::parse("bat_20261123_061530_418").unwrap(),
+        from: GroupRef::parse("acme").unwrap(),
+        to: GroupRef::parse("acme-inc").unwrap(),
+    }]
+}
+
 /// What this program writes for each sample.
 fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
     let plan = samples::run("run_20261123_061530_417", &[]).plan.unwrap();
@@ -46,6 +54,8 @@ fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("payload_v1", Kind::Payload, payload(KEY, &samples::work("bat_1", "run_1", "acme").payload).unwrap()),
         ("changes_v1", Kind::Changes, changes(KEY, &samples::changes()).unwrap()),
         ("count_v1", Kind::Count, count(KEY, 7)),
+        ("trace_v1", Kind::Trace, trace(KEY, &[7, 4_000_000_000])),
+        ("renames_v1", Kind::Renames, json(Kind::Renames, KEY, &renames()).unwrap()),
     ]
 }
 
@@ -66,6 +76,8 @@ fn is_sample(kind: Kind, bytes: &[u8]) -> Result<bool, StoreError> {
         Kind::Payload => unpayload(KEY, bytes)? == samples::work("bat_1", "run_1", "acme").payload,
         Kind::Changes => unchanges(KEY, bytes)? == samples::changes(),
         Kind::Count => uncount(KEY, bytes)? == 7,
+        Kind::Trace => untrace(KEY, bytes)? == [7, 4_000_000_000],
+        Kind::Renames => unjson::<Vec<RenameV1>>(kind, KEY, bytes)? == renames(),
     })
 }
 

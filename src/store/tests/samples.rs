@@ -79,6 +79,7 @@ pub(in crate::store) fn batch(id: &str, run: &str, group: &str) -> Batch {
         moves_out: Vec::new(),
         follows: None,
         again: 0,
+        reasons: vec![],
     }
 }
 
@@ -112,6 +113,7 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
             actor: Some("ops".to_owned()),
             approves: None,
             repeats: None,
+            reverts: None,
         },
         plan: Some(plan(file, guard)),
         filed_as: Some("processed/2026-11/x.csv".to_owned()),
@@ -154,6 +156,7 @@ fn plan(file: FileFacts, guard: GuardReport) -> PlanReport {
             missing: vec![],
             kept: vec![KeptMember { reference_id: who("E9"), reason: "its row cannot be used".to_owned() }],
             unchanged: 1,
+            reasons: vec![],
         }],
     }
 }
