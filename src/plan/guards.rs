@@ -419,7 +419,7 @@ impl Judge<'_, '_> {
     fn rolling(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Option<Judgement> {
         let guards = self.input.policy.guards;
         let limit = guards.rolling_removals.filter(|_| 0 < tally.missing + tally.terminated)?;
-        let lost = losses::count(self.input, group);
+        let lost = losses::count(self.input, group)?;
         let whole = tally.before + lost.gone;
         let (limit, said) = line(limit, whole, lost.floor);
         let members = of_members(lost.all, whole, group.group);

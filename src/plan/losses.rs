@@ -20,8 +20,8 @@ pub(super) struct Lost {
     pub(super) floor: u64,
 }
 
-/// Adds up the window.
-pub(super) fn count(input: &Input<'_>, group: &GroupPlan<'_>) -> Lost {
+/// Adds up the window; none when nobody left before, since the other guards have looked at this plan alone.
+pub(super) fn count(input: &Input<'_>, group: &GroupPlan<'_>) -> Option<Lost> {
     let window = TimeDelta::from_std(input.policy.guards.rolling_window).unwrap_or(TimeDelta::MAX);
     let is_recent = |loss: &&Loss| &loss.group == group.group && input.now - loss.at < window;
     let mut lost: BTreeMap<&ReferenceId, bool> = BTreeMap::new();
@@ -49,9 +49,12 @@ pub(super) fn count(input: &Input<'_>, group: &GroupPlan<'_>) -> Lost {
             ) => {}
         }
     }
+    if lost.is_empty() {
+        return None;
+    }
     lost.extend(group.decisions.iter().filter_map(removed));
     let floor = if lost.values().all(|is_stated| *is_stated) { TERMINATIONS_FLOOR } else { 1 };
-    Lost { all: lost.len() as u64, gone, floor }
+    Some(Lost { all: lost.len() as u64, gone, floor })
 }
 
 /// Whom the plan removes without an approval. What a person has looked at does not count against the next export.
