@@ -327,7 +327,7 @@ pub enum Doubt {
     },
     /// Last name and birth date both changed: perhaps the id was given to somebody else.
     AnotherPerson,
-    /// The same person is on the roster under another id.
+    /// The same person is on the roster under another id, or the file has them under another one.
     Renumbered,
     /// A guard holds it.
     Guard(&'static str),

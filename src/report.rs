@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::export::problem::Problem;
 use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RequestId, RunId, SourceName};
 
+pub mod doubts;
+
 /// Version of the JSON shapes.
 pub const SCHEMA: u32 = 1;
 

@@ -431,7 +431,7 @@ fn one_approval_covers_the_absences_that_it_confirms_and_no_others() {
     let held = case(8, None).report();
     let line = held.guards.iter().find(|guard| guard.guard == "confirm_absence").unwrap();
     assert_eq!((line.value, line.verdict), (8, GuardVerdict::Hold));
-    assert!(line.sum.starts_with("8 of 20 members of acme are missing for the first time"), "{}", line.sum);
+    assert!(line.sum.starts_with("8 of 20 members of acme are not in this file"), "{}", line.sum);
     let approval = Approval::of(&held);
     // The guard `removals` asks about eight of twenty, who were shown: nothing is asked twice.
     let (verdict, size) = case(8, Some(approval.clone())).plan(|plan, _| (plan.verdict(), plan.groups[0].size()));
@@ -468,7 +468,7 @@ fn a_feed_that_loses_a_few_people_every_day_is_held() {
         let guard = report.guards.iter().find(|guard| guard.guard == "rolling_removals").unwrap();
         (guard.verdict, guard.sum.clone())
     };
-    let said = "4 of 20 members of acme would be gone within 7days, without anybody's approval (limit 4 = 20%)";
+    let said = "4 of 20 members of acme would have lost coverage within 7 days, earlier files included, which nobody has approved (limit 4 = 20%)";
     assert_eq!(sum(case(vec![loss("G1", 1, true), loss("G2", 6, false)])), (GuardVerdict::Pass, said.to_owned()));
     let five = || vec![loss("G1", 1, true), loss("G2", 6, false), loss("G3", 2, false)];
     assert_eq!(sum(case(five())).0, GuardVerdict::Hold);
