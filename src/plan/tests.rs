@@ -535,6 +535,29 @@ fn a_person_under_a_new_id_is_not_added_beside_the_old_one() {
 }
 
 #[test]
+fn the_old_id_of_a_person_stays_while_the_new_one_is_held_and_goes_when_it_is_released() {
+    let covered = |id: &str| person(id, Some("acme"), Standing::Covered(Box::new(member(id, "Erie"))));
+    let listed = named("E", 30);
+    let case = || {
+        let mut renumbered = member("E0005", "Erie");
+        let members: Vec<&str> = listed.iter().map(String::as_str).collect();
+        let gone = renumbered.reference_id.clone();
+        renumbered.reference_id = id("F0005");
+        let new = person("F0005", Some("acme"), Standing::Covered(Box::new(renumbered)));
+        let rest = listed.iter().filter(|it| it.as_str() != gone.as_str()).map(|it| covered(it));
+        Case::confirmed(&members).file(rest.chain([new]).collect()).with(|case| case.confirm_absence = 1)
+    };
+    // One missing person of thirty is below every limit.
+    assert_eq!(case().payload(), listed);
+    assert_eq!(case().class_of("E0005"), Class::Kept(Doubt::Renumbered));
+    assert_eq!(case().plan(|plan, _| plan.losses.len()), 0);
+    let report = case().report();
+    let approved = || case().with(|case| case.approval = Some(Approval::of(&report)));
+    assert_eq!(approved().class_of("E0005"), Class::Missing);
+    assert_eq!(approved().class_of("F0005"), Class::New);
+}
+
+#[test]
 fn a_renumbered_file_is_held_whole() {
     let members = named("000", 50);
     let listed: Vec<&str> = members.iter().map(String::as_str).collect();
