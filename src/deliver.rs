@@ -1,10 +1,12 @@
 //! Every batch to its end: submit, poll, record, group by group, whatever breaks on the way.
 //!
 //! [`Deliverer`] is the room's task. It owns no rule: [`phase`] says what an event leads to, [`pace`] how long to wait,
-//! [`outcome`] what results mean for each person, [`ending`] what a run came to. [`driver`] performs what they say.
+//! [`outcome`] what results mean for each person, [`moves`] who may be added before whom, [`ending`] what a run came to. [`driver`]
+//! performs what they say.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -21,8 +23,10 @@ use crate::report::Phase;
 use crate::roster::ids::{GroupRef, RunId};
 use crate::store::{Store, StoreError};
 
+mod arrivals;
 pub mod driver;
 pub mod ending;
+pub mod moves;
 pub mod outcome;
 pub mod pace;
 pub mod phase;
@@ -64,7 +68,11 @@ pub struct Deliverer {
     clock: Clock,
     settings: Settings,
     permits: Semaphore,
+    /// Groups that wait for a place to add people whom nobody covers.
+    urgent: AtomicUsize,
     wake: Notify,
+    /// Counts up when a batch has ended: whoever waits for people to leave another group looks again.
+    settled: watch::Sender<u64>,
     /// Counts up when a person releases something: whoever waits for a later attempt looks again.
     released: watch::Sender<u64>,
     /// Held for reading while a batch goes from `pending` to `submitting`, for writing from a plan's look at what is under way to
@@ -94,7 +102,9 @@ impl Deliverer {
             clock,
             settings,
             permits: Semaphore::new(settings.max_in_flight),
+            urgent: AtomicUsize::new(0),
             wake: Notify::new(),
+            settled: watch::Sender::new(0),
             released: watch::Sender::new(0),
             sends: RwLock::new(()),
             key_refused: watch::Sender::new(false),

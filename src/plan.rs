@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::config::Guards;
-use crate::report::{Counts, GuardReport, GuardVerdict, PlanReport, PlanVerdict};
+use crate::report::{Counts, GuardReport, GuardVerdict, MovedIn, MovedOut, PlanReport, PlanVerdict};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Absence, ConfirmedRoster, Entry, Loss, Origin, Reading, Uncovered};
@@ -19,7 +19,10 @@ pub mod diff;
 pub mod guards;
 pub mod identity;
 mod losses;
+mod moves;
+pub mod mutants;
 pub mod summary;
+mod whereabouts;
 
 /// Everything that a plan depends on.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,8 @@ pub struct Policy<'a> {
     pub confirm_absence: u32,
     /// A larger roster is refused.
     pub members_per_request: usize,
+    /// Whether a new plan of a known member is carried out by removing and adding them.
+    pub replace_plans: bool,
 }
 
 /// The last accepted export of the source.
@@ -78,6 +83,9 @@ pub struct Baseline {
     confirmed: Option<ConfirmedRoster>,
     covered: Option<Vec<Entry>>,
     queued: Option<Vec<Entry>>,
+    /// Whom the queued roster brings from which group (this one: to join again), as far as their arrival is not confirmed.
+    arriving: BTreeMap<ReferenceId, GroupRef>,
+    is_paused: bool,
     standing: GroupStanding,
 }
 
@@ -95,7 +103,8 @@ pub enum GroupStanding {
 impl Baseline {
     /// A group with nothing under way.
     pub fn new(confirmed: Option<ConfirmedRoster>, standing: GroupStanding) -> Self {
-        Self { confirmed, covered: None, queued: None, standing }
+        let arriving = BTreeMap::new();
+        Self { confirmed, covered: None, queued: None, arriving, is_paused: false, standing }
     }
 
     /// Adds a payload that the API may be carrying out right now: whoever is in it may be covered already, although nothing
@@ -118,11 +127,27 @@ impl Baseline {
         self
     }
 
+    /// Adds whom what is queued, or sent, brings from which group. They are between two groups, and confirmed in neither.
+    #[must_use]
+    pub fn with_arriving(mut self, moves: impl IntoIterator<Item = (ReferenceId, GroupRef)>) -> Self {
+        let confirmed = self.confirmed.as_ref();
+        let has_arrived = |id: &ReferenceId| confirmed.is_some_and(|roster| roster.get(id).is_some());
+        let own = confirmed.map(|roster| roster.group.clone());
+        let moves = moves.into_iter().filter(|(id, from)| own.as_ref() == Some(from) || !has_arrived(id));
+        self.arriving = moves.collect();
+        self
+    }
+
+    /// Says that nothing is sent to the group until a person has looked.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
     /// Everybody who is, or may be, covered; sorted by reference id.
     pub fn covered(&self) -> &[Entry] {
         match &self.covered {
-            Some(covered) => covered,
-            None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
+            Some(covered) if !mutants::is_off("in_flight") => covered,
+            Some(_) | None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
         }
     }
 
@@ -199,7 +224,7 @@ impl Approval {
 
     /// Whether this person was shown as somebody who leaves, or would but for a doubt.
     fn names(&self, group: &GroupRef, reference_id: &ReferenceId) -> bool {
-        self.shown.get(group).is_some_and(|people| people.contains(reference_id))
+        mutants::is_off("approved_people") || self.shown.get(group).is_some_and(|people| people.contains(reference_id))
     }
 
     fn covers(&self, guard: &str, group: Option<&GroupRef>, value: u64) -> bool {
@@ -250,6 +275,10 @@ pub struct Decision<'a> {
     pub before: Option<&'a Entry>,
     /// The record to submit; none leaves the person out of the payload, which ends coverage.
     pub after: Option<Record<'a>>,
+    /// The group that the person has to have left before they can be added: the one itself where they join again.
+    pub from: Option<&'a GroupRef>,
+    /// The group that the person leaves for.
+    pub to: Option<&'a GroupRef>,
 }
 
 /// A record of the payload.
@@ -269,10 +298,11 @@ pub enum Record<'a> {
 }
 
 impl Record<'_> {
-    fn member(&self) -> &Member {
+    /// What would be submitted, and the plan that the API would have the person on.
+    fn submitted(&self) -> (&Member, &PlanId) {
         match self {
-            Self::Same(entry) => &entry.member,
-            Self::Fresh { member, .. } => member,
+            Self::Same(entry) => (&entry.member, &entry.subscribed_plan),
+            Self::Fresh { member, subscribed, .. } => (member, subscribed),
         }
     }
 }
@@ -292,6 +322,18 @@ pub enum Class {
     Terminated(Uncovered),
     /// Removed, since the file lacks them for long enough.
     Missing,
+    /// Added, since the file puts them here; they leave another group first.
+    MovedIn {
+        /// The group that they leave.
+        from: GroupRef,
+    },
+    /// Removed, since the file puts them into another group, which adds them then.
+    MovedOut {
+        /// The group that they join.
+        to: GroupRef,
+        /// What changes beside the group.
+        fields: Vec<Field>,
+    },
     /// Left out by a roster that is under way already, and not named since: decided and counted then, so no guard asks again.
     Leaving,
     /// Would be missing, invalid or doubtful, but stays covered as confirmed.
@@ -318,12 +360,14 @@ pub enum Doubt {
     Unidentified,
     /// Another source owns the person.
     OtherSource(SourceName),
-    /// The person is on another group's roster and first has to leave it.
+    /// The file moves the person, and something holds the move.
     Moving {
         /// The group that the person is on.
         from: GroupRef,
         /// The group that the file names.
         to: GroupRef,
+        /// What holds it.
+        why: Hitch,
     },
     /// Last name and birth date both changed: perhaps the id was given to somebody else.
     AnotherPerson,
@@ -333,6 +377,17 @@ pub enum Doubt {
     Guard(&'static str),
 }
 
+/// What holds a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hitch {
+    /// A guard, in one of the two groups.
+    Guard(&'static str),
+    /// Nothing is sent to the group that would gain the person.
+    Paused,
+    /// The other group does not take part: its roster is held, or the person is in doubt there.
+    OtherSide,
+}
+
 /// Makes the plan.
 pub fn plan(input: Input<'_>) -> Plan<'_> {
     let mut groups = diff::groups(&input);
@@ -340,6 +395,7 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
     let identity = identity::look(&groups);
     let judged = guards::evaluate(&input, &groups, &identity);
     let is_held_whole = guards::apply(&judged, &mut groups);
+    moves::keep_in_step(&mut groups);
     let mut guards: Vec<GuardReport> = judged.into_iter().map(|judgement| judgement.report).collect();
     guards.extend(guards::confirmed_by_approval(&groups, &guards));
     let losses = losses::of(&input, &groups);
@@ -370,8 +426,10 @@ impl Plan<'_> {
                 Class::Unchanged => counts.unchanged += 1,
                 Class::Terminated(_) => counts.terminated += 1,
                 Class::Missing => counts.missing += 1,
+                Class::MovedIn { .. } => counts.moved += 1,
                 Class::Kept(_) => counts.kept += 1,
-                Class::Leaving | Class::Withheld(_) => {}
+                // Whoever moves is counted where they arrive.
+                Class::MovedOut { .. } | Class::Leaving | Class::Withheld(_) => {}
             }
         }
         counts
@@ -398,8 +456,29 @@ impl GroupPlan<'_> {
             return false;
         }
         let heading_for = self.baseline.map_or(&[][..], Baseline::heading_for);
-        let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::member));
-        !after.eq(heading_for.iter().map(|entry| &entry.member))
+        let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::submitted));
+        let is_other = !after.eq(heading_for.iter().map(|entry| (&entry.member, &entry.subscribed_plan)));
+        // Whom a roster without results may have put on the group is in nothing that is confirmed or queued, and still to be removed.
+        let is_queued = self.baseline.is_some_and(|baseline| baseline.queued.is_some());
+        is_other || (!is_queued && self.removals().is_some_and(|removals| removals != 0))
+    }
+
+    /// Whom the roster adds who first has to leave a group, maybe this one.
+    pub fn moves_in(&self) -> Vec<MovedIn> {
+        let moves = self.decisions.iter().filter(|decision| decision.after.is_some());
+        let one = |decision: &Decision<'_>| {
+            Some(MovedIn { reference_id: decision.reference_id.clone(), from: decision.from?.clone() })
+        };
+        moves.filter_map(one).collect()
+    }
+
+    /// Whom the roster leaves out who is to join another group.
+    pub fn moves_out(&self) -> Vec<MovedOut> {
+        let moves = self.decisions.iter().filter(|decision| decision.after.is_none());
+        let one = |decision: &Decision<'_>| {
+            Some(MovedOut { reference_id: decision.reference_id.clone(), to: decision.to?.clone() })
+        };
+        moves.filter_map(one).collect()
     }
 
     /// Members after the plan.
@@ -414,7 +493,10 @@ impl GroupPlan<'_> {
 
     /// People who are covered, or may be, and whom the plan leaves out; none where nobody knows who is covered.
     pub fn removals(&self) -> Option<usize> {
-        let leaves = |decision: &&Decision<'_>| decision.before.is_some() && decision.after.is_none();
+        let covered = self.baseline.map_or(&[][..], Baseline::covered);
+        let leaves = |decision: &&Decision<'_>| {
+            decision.after.is_none() && crate::roster::find(covered, decision.reference_id).is_some()
+        };
         self.is_known().then(|| self.decisions.iter().filter(leaves).count())
     }
 
@@ -425,11 +507,25 @@ impl GroupPlan<'_> {
     fn is_lacking(&self) -> bool {
         self.baseline.is_some_and(Baseline::is_lacking)
     }
+
+    fn is_paused(&self) -> bool {
+        self.baseline.is_some_and(|baseline| baseline.is_paused)
+    }
 }
 
 impl Decision<'_> {
+    /// Whether the person leaves the group and joins it again, for another plan.
+    fn is_replaced_in(&self, group: &GroupRef) -> bool {
+        if self.from != Some(group) {
+            return false;
+        }
+        let (Some(before), Some(Record::Fresh { subscribed, .. })) = (self.before, &self.after) else { return false };
+        matches!(self.class, Class::Changed(_)) && *subscribed != &before.subscribed_plan
+    }
+
     /// Puts a doubtful person back to what is confirmed.
     fn hold(&mut self, doubt: Doubt) {
+        self.to = None;
         if let Some(entry) = self.before {
             self.class = Class::Kept(doubt);
             self.after = Some(Record::Same(entry));

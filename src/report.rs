@@ -183,6 +183,48 @@ pub struct Batch {
     pub failures: Vec<Failure>,
     /// Why it was refused, lost, or waits.
     pub error: Option<String>,
+    /// Whom it adds who first have to leave a group: another one, or this one to join again for another plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves_in: Vec<Arrival>,
+    /// Whom it leaves out who are to join another group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves_out: Vec<MovedOut>,
+    /// The first part of the roster: this batch is the whole of it, once people have left where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<BatchId>,
+    /// How often the API did not add people who had left their group: they are tried again until it does, and the run does not
+    /// wait for it. Zero for the first time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Somebody whom a batch adds once they have left a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// The group that they leave; the batch's own where they join again for another plan.
+    pub from: GroupRef,
+    /// When their coverage ended there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<DateTime<Utc>>,
+    /// Seconds from there to the confirmed results here, in which nobody covered them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap_seconds: Option<u64>,
+    /// Why they stay where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
+}
+
+impl From<MovedIn> for Arrival {
+    fn from(MovedIn { reference_id, from }: MovedIn) -> Self {
+        Self { reference_id, from, left_at: None, gap_seconds: None, stays: None }
+    }
 }
 
 /// Where a batch stands.
@@ -226,7 +268,16 @@ impl Batch {
             removed: 0,
             failures: Vec::new(),
             error: None,
+            moves_in: Vec::new(),
+            moves_out: Vec::new(),
+            follows: None,
+            again: 0,
         }
+    }
+
+    /// The longest time that one of those who moved was covered nowhere, in seconds; none while nobody's is known.
+    pub fn longest_gap(&self) -> Option<u64> {
+        self.moves_in.iter().filter_map(|arrival| arrival.gap_seconds).max()
     }
 
     /// Whether the results remove people whom no plan removed.
@@ -369,6 +420,9 @@ pub struct ChangedMember {
     pub reference_id: ReferenceId,
     /// Which fields differ, never their values.
     pub fields: Vec<String>,
+    /// Whether coverage ends and begins again, so that another plan takes effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joins_again: bool,
 }
 
 /// A member who comes from another group.

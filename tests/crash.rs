@@ -454,3 +454,139 @@ fn a_refused_key_that_is_mended_survives_a_stop_after_every_write() {
     let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 2..=2 };
     stop_everywhere("refused key", &life);
 }
+
+fn with_division(people: &[Person], id: &str, division: &str) -> Vec<Person> {
+    let mut people = people.to_vec();
+    let person = people.iter_mut().find(|person| person.id == id);
+    division.clone_into(&mut person.unwrap().division);
+    people
+}
+
+fn with_plan(people: &[Person], id: &str, plan: &'static str) -> Vec<Person> {
+    let mut people = people.to_vec();
+    people.iter_mut().find(|person| person.id == id).unwrap().plan = plan;
+    people
+}
+
+/// Two exports, the second after the first has come true.
+fn two_days(day1: &[Person], day2: &[Person]) -> Life {
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(day2))),
+    ];
+    Life { script: quick(), faults: vec![], acts, truth: life::truth(day2), exports: 2..=2 }
+}
+
+#[test]
+fn a_move_beside_other_changes_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let day2 = with_last_name(&with_last_name(&day1, "E1001", "Baker"), "E2002", "Cook");
+    let mut day2 = with_division(&day2, "E1001", "d2");
+    day2.push(life::person(2, 7));
+    stop_everywhere("move", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_swap_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 3);
+    let day2 = with_division(&with_division(&day1, "E1001", "d2"), "E2001", "d1");
+    stop_everywhere("swap", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_circle_of_three_groups_survives_a_stop_after_every_write() {
+    let day1 = life::people(3, 2);
+    let day2 = with_division(&with_division(&day1, "E1001", "d2"), "E2001", "d3");
+    let day2 = with_division(&day2, "E3001", "d1");
+    stop_everywhere("circle", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_move_into_a_new_group_survives_a_stop_after_every_write() {
+    let day1 = life::people(1, 4);
+    stop_everywhere("new group", &two_days(&day1, &with_division(&day1, "E1001", "d2")));
+}
+
+/// A second export moves E1001 while the third, which comes when so many rosters were accepted, says something else.
+fn newer_between(name: &str, requests: usize, day3: impl FnOnce(&[Person]) -> (Vec<Person>, Vec<Person>)) {
+    let day1 = life::people(3, 3);
+    let day2 = with_division(&day1, "E1001", "d2");
+    let (day3, truth) = day3(&day2);
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Requests(requests), Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let script = Script { delay: Duration::from_secs(3), ..quick() };
+    let life = Life { script, faults: vec![], acts, truth: life::truth(&truth), exports: 3..=3 };
+    stop_everywhere(name, &life);
+}
+
+#[test]
+fn a_file_without_the_mover_between_the_two_steps_survives_a_stop_after_every_write() {
+    for requests in [4, 5] {
+        newer_between("mover missing", requests, |day2| {
+            let mut day3 = with_last_name(day2, "E3001", "Baker");
+            day3.retain(|person| person.id != "E1001");
+            (day3, with_last_name(day2, "E3001", "Baker"))
+        });
+    }
+}
+
+#[test]
+fn a_file_that_moves_on_or_back_between_the_two_steps_survives_a_stop_after_every_write() {
+    for (requests, division) in [(4, "d3"), (5, "d1"), (6, "d1")] {
+        newer_between(division, requests, |day2| {
+            // Somebody changes everywhere, so that no roster is one that was there before.
+            let day3 =
+                ["E1002", "E2002", "E3002"].iter().fold(day2.to_vec(), |day, id| with_last_name(&day, id, "Cook"));
+            let day3 = with_division(&day3, "E1001", division);
+            (day3.clone(), day3)
+        });
+    }
+}
+
+#[test]
+fn a_file_that_ends_the_movers_coverage_between_the_two_steps_survives_a_stop_after_every_write() {
+    newer_between("mover terminated", 4, |day2| {
+        let mut day3 = day2.to_vec();
+        day3.iter_mut().find(|person| person.id == "E1001").unwrap().is_terminated = true;
+        (day3.clone(), day3)
+    });
+}
+
+#[test]
+fn a_new_plan_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let day2 = with_last_name(&with_plan(&day1, "E1001", "pln_gold"), "E1002", "Baker");
+    stop_everywhere("new plan", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_file_between_leaving_and_joining_again_survives_a_stop_after_every_write() {
+    let day1 = life::people(1, 4);
+    let day2 = with_plan(&day1, "E1001", "pln_gold");
+    let mut day3 = with_last_name(&day2, "E1002", "Baker");
+    day3.retain(|person| person.id != "E1001");
+    let truth = life::truth(&with_last_name(&day2, "E1002", "Baker"));
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Requests(2), Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let script = Script { delay: Duration::from_secs(3), ..quick() };
+    let life = Life { script, faults: vec![], acts, truth, exports: 3..=3 };
+    stop_everywhere("plan and newer file", &life);
+}
+
+#[test]
+fn a_move_through_lost_answers_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 3);
+    let day2 = with_division(&with_division(&day1, "E1001", "d2"), "E2001", "d1");
+    let faults = vec![
+        Rule::new(On::Submit, Fault::AcceptThenReset).nth(3),
+        Rule::new(On::Submit, Fault::Forget).nth(5),
+        Rule::new(On::Submit, Fault::AcceptThen502).nth(6),
+    ];
+    stop_everywhere("swap, lost answers", &Life { faults, ..two_days(&day1, &day2) });
+}

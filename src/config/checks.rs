@@ -11,8 +11,7 @@ use super::{Api, Config, Guards, Mode, PhoneFormat, Poll, Retention, Source, kin
 
 /// What the design has and this version does not do, by key, and by value where other values of the key are fine.
 /// A setting that would be accepted and not obeyed is worse than none: delete a line when the thing works.
-const NOT_YET: &[(&str, Option<&str>)] =
-    &[("source.resync", None), ("source.expect_by", None), ("source.plan.change", Some("replace"))];
+const NOT_YET: &[(&str, Option<&str>)] = &[("source.resync", None), ("source.expect_by", None)];
 
 /// Shorter than any network's round trip is a slip of the unit.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);

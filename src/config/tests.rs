@@ -390,9 +390,8 @@ fn what_is_not_done_yet_is_refused_and_defaults_are_not() {
     each_is_found(&[
         ("name =", "resync = \"0 3 * * Sun\"\nname =", "6: source.resync is not yet supported"),
         ("name =", "expect_by = \"30 7 * * *\"\nname =", "6: source.expect_by is not yet supported"),
-        ("default =", "change = \"replace\"\ndefault =", "23: source.plan.change is not yet supported"),
     ]);
-    each_is_fine(&[("default =", "change = \"report\"\ndefault =")]);
+    each_is_fine(&[("default =", "change = \"report\"\ndefault ="), ("default =", "change = \"replace\"\ndefault =")]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 
 use crate::export::problem::{Severity, likes};
 use crate::report::{
-    Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
+    Arrival, Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
 };
 use crate::roster::member::Field;
 use page::{Page, clean, people};
@@ -432,14 +432,30 @@ fn doubts<'a>(run: &Run, plan: Option<&'a PlanReport>, batches: &'a [Batch]) -> 
             of.extend(group.terminated.iter().map(|id| (id.as_str(), would("The file says that the coverage ends"))));
         }
     }
-    for failure in batches.iter().flat_map(|batch| &batch.failures) {
+    let failures = batches.iter().flat_map(|batch| batch.failures.iter().map(move |failure| (batch, failure)));
+    for (batch, failure) in failures {
+        let has_left =
+            |arrival: &Arrival| arrival.stays.is_none() && arrival.reference_id.as_str() == failure.reference_id;
         let (covered, why) = match failure.operation.as_str() {
-            "remove" => (yes_no(true), "The coverage could not be ended; it is tried again with the next file."),
-            "add" => (yes_no(false), "The person could not be added; it is tried again with the next file."),
-            _ => ("not known", "Something went wrong."),
+            "move" => {
+                (yes_no(true), format!("The change was not made: the person {}.", clean(&failure.reason, 200)))
+            }
+            "add" if batch.moves_in.iter().any(has_left) => (
+                yes_no(false),
+                "The person has left the former group, or plan, and could not be added again. It is tried again until it \
+                 works."
+                    .to_owned(),
+            ),
+            "remove" => {
+                (yes_no(true), "The coverage could not be ended; it is tried again with the next file.".to_owned())
+            }
+            "add" => {
+                (yes_no(false), "The person could not be added; it is tried again with the next file.".to_owned())
+            }
+            _ => ("not known", "Something went wrong.".to_owned()),
         };
         let what_to_do = "Ask whoever runs rosterd: they can see why.".to_owned();
-        of.insert(failure.reference_id.as_str(), Doubt { covered, why: why.to_owned(), what_to_do });
+        of.insert(failure.reference_id.as_str(), Doubt { covered, why, what_to_do });
     }
     let mut doubts: Doubts<'_> = BTreeMap::new();
     for (person, doubt) in of {
@@ -479,7 +495,7 @@ fn people_in_doubt(page: &mut Page, doubts: &Doubts<'_>) {
 fn new_plans(page: &mut Page, plan: Option<&PlanReport>) {
     let changed = plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.changed);
     let people: Vec<&str> = changed
-        .filter(|changed| changed.fields.iter().any(|field| field == Field::PlanId.name()))
+        .filter(|changed| !changed.joins_again && changed.fields.iter().any(|field| field == Field::PlanId.name()))
         .map(|changed| changed.reference_id.as_str())
         .collect();
     if people.is_empty() {

@@ -9,7 +9,7 @@ use crate::roster::ids::GroupRef;
 use crate::roster::member::Field;
 
 use super::identity::{Identity, Place};
-use super::{Class, Decision, Doubt, GroupPlan, Input, losses};
+use super::{Class, Decision, Doubt, GroupPlan, Hitch, Input, losses, mutants};
 
 /// Additions up to this many never hold a group: small groups grow by leaps.
 const ADDITIONS_FLOOR: u64 = 10;
@@ -38,6 +38,9 @@ enum Target {
     Missing(usize),
     Terminated(usize),
     Removals(usize),
+    Moves(usize),
+    Losses(usize),
+    Replaced(usize),
     People(Vec<Place>, Doubt),
 }
 
@@ -71,8 +74,18 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
                     group.is_held = true;
                 }
             }
-            Target::Missing(at) | Target::Terminated(at) | Target::Removals(at) => {
+            Target::Missing(at)
+            | Target::Terminated(at)
+            | Target::Removals(at)
+            | Target::Moves(at)
+            | Target::Losses(at) => {
                 hold_in(groups, *at, guard, &judgement.target);
+            }
+            Target::Replaced(at) => {
+                if let Some(GroupPlan { group, decisions, .. }) = groups.get_mut(*at) {
+                    let replaced = decisions.iter_mut().filter(|decision| decision.is_replaced_in(group));
+                    replaced.for_each(|decision| decision.hold(Doubt::Guard(guard)));
+                }
             }
             Target::People(places, doubt) => {
                 for place in places {
@@ -91,7 +104,13 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
 
 fn is_any_change(class: &Class) -> bool {
     match class {
-        Class::New | Class::Returning | Class::Changed(_) | Class::Terminated(_) | Class::Missing => true,
+        Class::New
+        | Class::Returning
+        | Class::Changed(_)
+        | Class::Terminated(_)
+        | Class::Missing
+        | Class::MovedIn { .. }
+        | Class::MovedOut { .. } => true,
         Class::Unchanged | Class::Leaving | Class::Kept(_) | Class::Withheld(_) => false,
     }
 }
@@ -102,16 +121,29 @@ impl Target {
         match self {
             Self::Missing(_) => matches!(class, Class::Missing),
             Self::Terminated(_) => matches!(class, Class::Terminated(_)),
-            Self::Removals(_) => matches!(class, Class::Missing | Class::Terminated(_)),
+            Self::Removals(_) => matches!(class, Class::Missing | Class::Terminated(_) | Class::MovedOut { .. }),
+            Self::Moves(_) => matches!(class, Class::MovedOut { .. }),
+            Self::Losses(_) => matches!(class, Class::Missing | Class::Terminated(_)),
             Self::File | Self::Group(_) => is_any_change(class),
-            Self::People(..) => false,
+            Self::Replaced(_) | Self::People(..) => false,
         }
     }
 }
 
 fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target: &Target) {
-    let decisions = groups.get_mut(at).into_iter().flat_map(|group| &mut group.decisions);
-    decisions.filter(|decision| target.holds(&decision.class)).for_each(|decision| decision.hold(Doubt::Guard(guard)));
+    let Some(GroupPlan { group: here, decisions, .. }) = groups.get_mut(at) else { return };
+    for decision in decisions.iter_mut().filter(|decision| target.holds(&decision.class)) {
+        let moving = |from: &GroupRef, to: &GroupRef| {
+            let (from, to) = (from.clone(), to.clone());
+            Doubt::Moving { from, to, why: Hitch::Guard(guard) }
+        };
+        let doubt = match &decision.class {
+            Class::MovedIn { from } => moving(from, here),
+            Class::MovedOut { to, .. } => moving(here, to),
+            _ => Doubt::Guard(guard),
+        };
+        decision.hold(doubt);
+    }
 }
 
 /// What an approval of the held plan does beyond the guards' own people: it confirms every absence (`design.md` 10). One line a
@@ -140,7 +172,7 @@ pub(super) fn confirmed_by_approval(groups: &[GroupPlan<'_>], guards: &[GuardRep
 }
 
 /// The names of all guards, as in the config, in plans and in receipts.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 19] = [
     "stale",
     "rows_dropped",
     "invalid_rows",
@@ -156,6 +188,8 @@ pub const NAMES: [&str; 17] = [
     "removals_max",
     "terminations",
     "rolling_removals",
+    "moves",
+    "plan_changes",
     "additions",
     "confirm_absence",
 ];
@@ -181,7 +215,7 @@ struct Seen<'g> {
 impl Judge<'_, '_> {
     fn judge(&self, seen: Seen<'_>, target: Target) -> Judgement {
         let Seen { guard, group, value, limit, sum } = seen;
-        let verdict = if value <= limit {
+        let verdict = if value <= limit || mutants::is_off(guard) {
             GuardVerdict::Pass
         } else if self.is_approved(guard, group, value, &target) {
             GuardVerdict::Approved
@@ -197,12 +231,16 @@ impl Judge<'_, '_> {
     fn is_approved(&self, guard: &str, group: Option<&GroupRef>, value: u64, target: &Target) -> bool {
         let Some(approval) = self.input.approval else { return false };
         match target {
-            Target::Missing(at) | Target::Terminated(at) | Target::Removals(at) => {
+            Target::Missing(at)
+            | Target::Terminated(at)
+            | Target::Removals(at)
+            | Target::Moves(at)
+            | Target::Losses(at) => {
                 let decisions = self.groups.get(*at).into_iter().flat_map(|plan| &plan.decisions);
                 let mut leaving = decisions.filter(|decision| target.holds(&decision.class));
                 group.is_some_and(|group| leaving.all(|decision| approval.names(group, decision.reference_id)))
             }
-            Target::File | Target::Group(_) | Target::People(..) => {
+            Target::File | Target::Group(_) | Target::Replaced(_) | Target::People(..) => {
                 !UNAPPROVABLE.contains(&guard) && approval.covers(guard, group, value)
             }
         }
@@ -249,7 +287,7 @@ impl Judge<'_, '_> {
         let mut staying = 0;
         for decision in groups.iter().flat_map(|group| &group.decisions) {
             match &decision.class {
-                Class::Changed(fields) => {
+                Class::Changed(fields) | Class::MovedOut { fields, .. } => {
                     staying += 1;
                     for field in fields {
                         *changed.entry(*field).or_default() += 1;
@@ -260,6 +298,7 @@ impl Judge<'_, '_> {
                 | Class::Returning
                 | Class::Terminated(_)
                 | Class::Missing
+                | Class::MovedIn { .. }
                 | Class::Leaving
                 | Class::Kept(_)
                 | Class::Withheld(_) => {}
@@ -342,7 +381,7 @@ impl Judge<'_, '_> {
             );
             say(seen("members_per_request", tally.after, largest, sum), Target::Group(at));
         }
-        let removed = tally.missing + tally.terminated;
+        let removed = tally.missing + tally.terminated + tally.moved_out;
         if tally.after == 0 && 0 < tally.before && 0 < removed {
             let sum = format!("all {} members of {name} would be removed", tally.before);
             say(seen("empty", removed, 0, sum), Target::Removals(at));
@@ -364,7 +403,7 @@ impl Judge<'_, '_> {
             );
             say(seen("terminations", tally.terminated, limit, sum), Target::Terminated(at));
         }
-        if let (Some(limit), true) = (guards.rolling_removals, 0 < removed) {
+        if let (Some(limit), true) = (guards.rolling_removals, 0 < tally.missing + tally.terminated) {
             let lost = losses::count(self.input, group);
             let (limit, said) = line(limit, tally.before + lost.gone, lost.floor);
             let members = of_members(lost.all, tally.before + lost.gone, name);
@@ -372,7 +411,25 @@ impl Judge<'_, '_> {
                 "{members} would have lost coverage within {}, earlier files included, which nobody has approved (limit {said})",
                 window(guards.rolling_window)
             );
-            say(seen("rolling_removals", lost.all, limit, sum), Target::Removals(at));
+            say(seen("rolling_removals", lost.all, limit, sum), Target::Losses(at));
+        }
+        // A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
+        // termination, and draws its line where terminations do.
+        if let (Some(limit), true) = (guards.terminations, 0 < tally.moved_out) {
+            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+            let sum = format!(
+                "{} would move to other groups (limit {said})",
+                of_members(tally.moved_out, tally.before, name)
+            );
+            say(seen("moves", tally.moved_out, limit, sum), Target::Moves(at));
+        }
+        if let (Some(limit), true) = (guards.terminations, 0 < tally.replaced) {
+            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+            let sum = format!(
+                "{} would leave and join again for another plan (limit {said})",
+                of_members(tally.replaced, tally.before, name)
+            );
+            say(seen("plan_changes", tally.replaced, limit, sum), Target::Replaced(at));
         }
         if let (Some(limit), true) = (guards.additions, group.size_before() != 0) {
             let (limit, said) = line(limit, tally.before, ADDITIONS_FLOOR);
@@ -391,6 +448,8 @@ struct Tally {
     added: u64,
     missing: u64,
     terminated: u64,
+    moved_out: u64,
+    replaced: u64,
 }
 
 impl Tally {
@@ -400,9 +459,11 @@ impl Tally {
         Self {
             before: group.size_before() as u64,
             after: group.size() as u64,
-            added: count(|decision| matches!(decision.class, Class::New | Class::Returning)),
+            added: count(|one| matches!(one.class, Class::New | Class::Returning | Class::MovedIn { .. })),
             missing: count(|decision| matches!(decision.class, Class::Missing)),
             terminated: count(|decision| matches!(decision.class, Class::Terminated(_))),
+            moved_out: count(|decision| matches!(decision.class, Class::MovedOut { .. })),
+            replaced: group.decisions.iter().filter(|decision| decision.is_replaced_in(group.group)).count() as u64,
         }
     }
 }

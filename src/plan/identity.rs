@@ -61,7 +61,7 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
         for (at, decision) in plan.decisions.iter().enumerate() {
             let place = Place { group, decision: at };
             match (&decision.class, &decision.after) {
-                (Class::Changed(fields), _) => {
+                (Class::Changed(fields) | Class::MovedOut { fields, .. }, _) => {
                     let has = |field| fields.contains(&field);
                     if has(Field::LastName) && has(Field::DateOfBirth) {
                         identity.another_person.push(place);

@@ -42,6 +42,8 @@ pub(super) fn count(input: &Input<'_>, group: &GroupPlan<'_>) -> Lost {
                 | Class::Unchanged
                 | Class::Terminated(_)
                 | Class::Missing
+                | Class::MovedIn { .. }
+                | Class::MovedOut { .. }
                 | Class::Kept(_)
                 | Class::Withheld(_),
             ) => {}
@@ -79,6 +81,8 @@ fn removed<'a>(decision: &Decision<'a>) -> Option<(&'a ReferenceId, bool)> {
         | Class::Returning
         | Class::Changed(_)
         | Class::Unchanged
+        | Class::MovedIn { .. }
+        | Class::MovedOut { .. }
         | Class::Leaving
         | Class::Kept(_)
         | Class::Withheld(_) => None,

@@ -2,13 +2,14 @@
 
 use crate::export::problem::Severity;
 use crate::report::{
-    ChangedMember, FileFacts, GroupReport, KeptMember, NOT_ADDED, PlanReport, PlanVerdict, ProblemReport, doubts,
+    ChangedMember, FileFacts, GroupReport, KeptMember, MovedIn, MovedOut, NOT_ADDED, PlanReport, PlanVerdict,
+    ProblemReport, doubts,
 };
 use crate::roster::ids::ReferenceId;
 
 use sha2::{Digest, Sha256};
 
-use super::{Class, Decision, Doubt, GroupPlan, Plan};
+use super::{Class, Decision, Doubt, GroupPlan, Hitch, Plan};
 
 /// Enough that no two plans of a firm share it, and short enough to be read out on the telephone.
 const FINGERPRINT_DIGITS: usize = 16;
@@ -102,11 +103,14 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
         Class::Returning => report.returning.push(reference_id),
         Class::Changed(fields) => {
             let fields = fields.iter().map(|field| field.name().to_owned()).collect();
-            report.changed.push(ChangedMember { reference_id, fields });
+            let joins_again = decision.is_replaced_in(&report.group);
+            report.changed.push(ChangedMember { reference_id, fields, joins_again });
         }
         Class::Unchanged => report.unchanged += 1,
         Class::Terminated(_) => report.terminated.push(reference_id),
         Class::Missing => report.missing.push(reference_id),
+        Class::MovedIn { from } => report.moved_in.push(MovedIn { reference_id, from: from.clone() }),
+        Class::MovedOut { to, .. } => report.moved_out.push(MovedOut { reference_id, to: to.clone() }),
         // Told by the run that decided it.
         Class::Leaving => {}
         Class::Kept(doubt) | Class::Withheld(doubt) => {
@@ -117,8 +121,9 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
 }
 
 fn has_news(report: &GroupReport) -> bool {
-    let lists = [report.new.len(), report.returning.len(), report.terminated.len(), report.missing.len()];
-    lists.iter().any(|len| *len != 0) || !report.changed.is_empty() || !report.kept.is_empty()
+    let ids = [report.new.len(), report.returning.len(), report.terminated.len(), report.missing.len()];
+    let others = [report.changed.len(), report.moved_in.len(), report.moved_out.len(), report.kept.len()];
+    ids.iter().chain(&others).any(|len| *len != 0)
 }
 
 /// A doubt in words, for the operator and for HR.
@@ -132,9 +137,14 @@ fn words(doubt: &Doubt, is_covered: bool) -> String {
         }
         Doubt::Unidentified => format!("{stays}: {}", doubts::UNIDENTIFIED),
         Doubt::OtherSource(source) => format!("{stays}: {} {source} counts", doubts::OTHER_SOURCE),
-        Doubt::Moving { from, to } => format!(
-            "{stays}: on the roster of {from}, and the file says {to}; moves between groups are not yet supported"
-        ),
+        Doubt::Moving { from, to, why } => {
+            let why = match why {
+                Hitch::Guard(guard) => format!("{} {guard}", doubts::GUARD),
+                Hitch::Paused => format!("held, since {to} is paused"),
+                Hitch::OtherSide => "held, since one of the two groups is held or the person is in doubt".to_owned(),
+            };
+            format!("{stays}: {} from {from} to {to} is {why}", doubts::MOVE)
+        }
         Doubt::AnotherPerson => format!("{stays}: {}", doubts::ANOTHER_PERSON),
         Doubt::Renumbered if is_covered => format!("{stays}: {}", doubts::RENUMBERED_AWAY),
         Doubt::Renumbered => format!("{stays}: {}", doubts::RENUMBERED),

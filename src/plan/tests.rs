@@ -19,6 +19,7 @@ struct Case {
     previous: Option<Previous>,
     guards: Guards,
     confirm_absence: u32,
+    replace_plans: bool,
     standing: GroupStanding,
     approval: Option<Approval>,
     run: RunId,
@@ -109,6 +110,7 @@ impl Case {
             previous: None,
             guards: off(),
             confirm_absence: 2,
+            replace_plans: false,
             standing: GroupStanding::Ours,
             approval: None,
             run: RunId::parse("run_1").unwrap(),
@@ -170,7 +172,12 @@ impl Case {
             is_repeat: false,
             previous: self.previous,
             modified: Some(now()),
-            policy: Policy { guards: &self.guards, confirm_absence: self.confirm_absence, members_per_request: 5000 },
+            policy: Policy {
+                guards: &self.guards,
+                confirm_absence: self.confirm_absence,
+                members_per_request: 5000,
+                replace_plans: self.replace_plans,
+            },
             approval: self.approval.as_ref(),
             now: now(),
         };
@@ -297,19 +304,6 @@ fn a_person_of_another_source_keeps_that_sources_record() {
     assert_eq!(case.class_of("P9"), Class::Kept(Doubt::OtherSource(SourceName::parse("payroll").unwrap())));
 }
 
-#[test]
-fn a_person_whom_the_file_puts_into_another_group_stays_where_they_are() {
-    let case = || {
-        Case::confirmed(&["E1", "E2"])
-            .file(vec![covered("E1", "acme"), covered("E2", "bolt")])
-            .with(|case| case.confirmed.push(("bolt", vec![entry("E9", HRIS)])))
-            .with(|case| case.people.push(covered("E9", "bolt")))
-    };
-    assert_eq!(case().payload(), ["E1", "E2"]);
-    let bolt = case().plan(|plan, _| plan.groups.iter().find(|group| group.group.as_str() == "bolt").unwrap().size());
-    assert_eq!(bolt, 1, "and is not added there");
-}
-
 /// The plan of a file that names E1 alone, for a group with something under way.
 fn plan_beside<T>(baseline: Baseline, look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T) -> T {
     let run = RunId::parse("run_1").unwrap();
@@ -332,7 +326,7 @@ fn plan_beside<T>(baseline: Baseline, look: impl FnOnce(&Plan<'_>, &Input<'_>) -
         is_repeat: false,
         previous: None,
         modified: None,
-        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000 },
+        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
         approval: None,
         now: now(),
     };
@@ -776,3 +770,7 @@ proptest! {
         prop_assert!(again.plan(|plan, _| !plan.groups.iter().any(GroupPlan::is_changed)));
     }
 }
+
+// === moves between groups ===
+
+mod moves;

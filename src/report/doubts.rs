@@ -17,5 +17,7 @@ pub const ANOTHER_PERSON: &str = "last name and birth date both changed; perhaps
 pub const RENUMBERED: &str = "the same person is on a roster under another id";
 /// The same, of the id that the file lacks.
 pub const RENUMBERED_AWAY: &str = "the file lacks this id and has the same person under another one";
+/// How the sentence begins about somebody whose move is held; the two groups follow.
+pub const MOVE: &str = "the move";
 /// How the sentence begins about somebody whom a guard holds; its name follows.
 pub const GUARD: &str = "held by the guard";

@@ -48,13 +48,13 @@ impl Store {
             .collect()
     }
 
-    /// Whether no batch of a run is open or waits. The newest is looked at first: it is usually the last to end.
+    /// Whether no batch of a run is open or waits, but for those that try people again. The newest is looked at first: it is usually the last to end.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub(super) fn is_delivered(&self, run: &RunId) -> Result<bool, StoreError> {
         for batch in self.second_ids(Shelf::RunBatches, run.as_str())?.iter().rev() {
-            if self.batch(batch)?.is_some_and(|batch| !batch.phase.is_final()) {
+            if self.batch(batch)?.is_some_and(|batch| !batch.phase.is_final() && batch.again == 0) {
                 return Ok(false);
             }
         }
@@ -208,6 +208,49 @@ impl Store {
     /// otherwise when it cannot be written.
     pub fn settle(&self, settlement: &Settlement) -> Result<Option<Work>, StoreError> {
         self.end(settlement, None)
+    }
+
+    /// [`Store::settle`], with work that takes the place of the batch if nothing waits behind it.
+    ///
+    /// # Errors
+    /// As [`Store::settle`].
+    pub fn settle_with(&self, settlement: &Settlement, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
+        self.end(settlement, successor)
+    }
+
+    /// Gives the open batch, which has not left, another payload; and lets `then` wait behind it. Together or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] when `now` is not the open batch or may have left, when `then` is not new, or when something
+    /// waits already; otherwise when it cannot be written.
+    pub fn part_open(&self, now: &Work, then: Option<&Work>) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        self.check_open(&now.batch)?;
+        let open = self.batch_on(Shelf::Outbox, &now.batch.group)?;
+        let has_left = open.is_none_or(|open| open.phase != Phase::Pending || open.attempts != 0);
+        if has_left || now.batch.phase != Phase::Pending {
+            let detail = format!("batch {} may have left and cannot be changed", now.batch.batch);
+            return Err(StoreError::out_of_order(&now.batch.group, detail));
+        }
+        let mut draft = Draft::default();
+        let key = now.batch.batch.as_str().as_bytes();
+        writing.put(&mut draft, Shelf::Payloads, key, &records::payload(key, &now.payload)?)?;
+        draft_batch(&writing, &mut draft, &now.batch)?;
+        if let Some(Work { batch, payload }) = then {
+            if batch.group != now.batch.group || self.batch_id_on(Shelf::Waiting, &batch.group)?.is_some() {
+                let detail = format!("batch {} cannot wait: another one does", batch.batch);
+                return Err(StoreError::out_of_order(&batch.group, detail));
+            }
+            self.check_works(&[Work { batch: batch.clone(), payload: Vec::new() }])?;
+            let key = batch.batch.as_str().as_bytes();
+            let mut staged = Draft::default();
+            writing.put(&mut staged, Shelf::Payloads, key, &records::payload(key, payload)?)?;
+            writing.stage(&staged)?;
+            draft_ids(&writing, &mut draft, batch)?;
+            let group = batch.group.as_str().as_bytes();
+            writing.put(&mut draft, Shelf::Waiting, group, &records::text(group, batch.batch.as_str()))?;
+        }
+        writing.commit(&draft)
     }
 
     fn end(&self, settlement: &Settlement, successor: Option<Work>) -> Result<Option<Work>, StoreError> {

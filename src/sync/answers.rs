@@ -1,5 +1,6 @@
 //! What the desk answers to questions, whether they come over the socket or from a command that opened the state itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::export::problem::Broken;
 use crate::intake::spool::Spool;
 use crate::plan::Approval;
 use crate::report::{Approves, Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
-use crate::roster::ids::{RunId, SourceName};
+use crate::roster::ids::{GroupRef, RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, StoreError};
 
 use super::{Desk, Job, Release, SyncError, choose_source, status};
@@ -216,9 +217,18 @@ impl Desk {
         let id = run.clone();
         let paused = self.store.call(move |store| {
             let mut paused = Vec::new();
-            for batch in store.batches_of(&id)?.into_iter().filter(|batch| !batch.phase.is_final()) {
-                match store.group(&batch.group)?.and_then(|record| record.paused) {
-                    Some(why) => paused.push((batch.group, why)),
+            for batch in store.batches_of(&id)?.into_iter().filter(|batch| !batch.phase.is_final() && batch.again == 0)
+            {
+                // A batch that waits for people to leave a paused group stands as still as that group.
+                let awaited = batch.moves_in.iter().filter(|_| batch.phase == Phase::Pending).map(|one| &one.from);
+                let groups: BTreeSet<&GroupRef> = awaited.chain([&batch.group]).collect();
+                let mut found = None;
+                for group in groups {
+                    let why = store.group(group)?.and_then(|record| record.paused);
+                    found = found.or(why.map(|why| (group.clone(), why)));
+                }
+                match found {
+                    Some(found) => paused.push(found),
                     None => return Ok(None),
                 }
             }

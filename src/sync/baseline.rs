@@ -7,7 +7,7 @@ use tracing::info;
 use crate::config::Source;
 use crate::plan::{Baseline, GroupStanding, Previous};
 use crate::report::Phase;
-use crate::roster::ids::{GroupRef, SourceName};
+use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
 use crate::roster::{ConfirmedRoster, Entry, Loss, Reading};
 use crate::store::{GroupRecord, SourceState, Store, StoreError};
 
@@ -28,6 +28,8 @@ struct UnderWay {
     in_flight: Option<Vec<Entry>>,
     /// The payload that is sent last.
     queued: Option<Vec<Entry>>,
+    /// Whom the group gains from which other, as far as nobody knows that they arrived.
+    arriving: Vec<(ReferenceId, GroupRef)>,
 }
 
 impl Known {
@@ -38,7 +40,11 @@ impl Known {
         let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
         for group in busy {
             let open = store.work(&group)?;
-            let next = store.next_work(&group)?.map(|next| next.payload);
+            let next = store.next_work(&group)?;
+            let batches = open.iter().chain(&next).map(|work| &work.batch);
+            let arriving = batches.flat_map(|batch| &batch.moves_in).filter(|arrival| arrival.stays.is_none());
+            let arriving = arriving.map(|arrival| (arrival.reference_id.clone(), arrival.from.clone())).collect();
+            let next = next.map(|next| next.payload);
             // What was sent earlier and ended without results may be in force as well.
             let mut abroad = store.abroad(&group)?;
             if let Some(open) = &open
@@ -48,7 +54,7 @@ impl Known {
             }
             let in_flight = (!abroad.is_empty()).then_some(abroad);
             let queued = next.or(open.map(|open| open.payload));
-            under_way.push(UnderWay { group, in_flight, queued });
+            under_way.push(UnderWay { group, in_flight, queued, arriving });
         }
         let mut rosters = Vec::new();
         store.each_roster(|roster| rosters.push(roster))?;
@@ -79,15 +85,18 @@ impl Known {
         for group in reading.groups.keys().chain(work) {
             baselines.entry(group.clone()).or_insert_with(|| Baseline::new(None, standing(group)));
         }
-        for UnderWay { group, in_flight, queued } in self.under_way {
+        for UnderWay { group, in_flight, queued, arriving } in self.under_way {
             let Some(mut baseline) = baselines.remove(&group) else { continue };
             if let Some(payload) = &in_flight {
                 baseline = baseline.with_in_flight(payload);
             }
             if let Some(payload) = queued {
-                baseline = baseline.with_queued(payload);
+                baseline = baseline.with_queued(payload).with_arriving(arriving);
             }
             baselines.insert(group, baseline);
+        }
+        for (group, baseline) in &mut baselines {
+            baseline.set_paused(records.get(group).is_some_and(|record| record.paused.is_some()));
         }
         baselines
     }

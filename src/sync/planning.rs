@@ -5,11 +5,11 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use crate::config::Source;
+use crate::config::{PlanChange, Source};
 use crate::control::Export;
 use crate::export::problem::Broken;
 use crate::plan::{self, Approval, Plan};
-use crate::report::{Batch, Counts, FileFacts, PlanReport};
+use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport};
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, Loss};
 use crate::store::{GroupRecord, Store, Work};
@@ -87,6 +87,7 @@ impl Desk {
                     guards: &source.guards,
                     confirm_absence: source.confirm_absence.get(),
                     members_per_request,
+                    replace_plans: source.plan.change == PlanChange::Replace,
                 },
                 approval,
                 now,
@@ -165,7 +166,9 @@ fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Vec<Work> {
     let work = |group: &plan::GroupPlan<'_>| {
         let payload = group.payload(input);
         let (id, removals) = (store.ids().batch(input.now), group.removals().map(|removals| removals as u64));
-        Work { batch: Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals), payload }
+        let batch = Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals);
+        let moves_in = group.moves_in().into_iter().map(Arrival::from).collect();
+        Work { batch: Batch { moves_in, moves_out: group.moves_out(), ..batch }, payload }
     };
     changed.map(work).collect()
 }

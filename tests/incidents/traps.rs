@@ -212,12 +212,16 @@ fn trap_09_moves_swaps_and_cycles_are_ordered() {
         });
         lab.go(name, csv(&moved))
     };
-    go("move.csv", &[("E001", "west")]);
+    go("move.csv", &[("E001", "west")]).ends(0, "completed");
     nobody_is_uncovered(&lab, &everybody);
-    go("swap.csv", &[("E001", "west"), ("E002", "west"), ("W001", "east")]);
+    assert!(lab.sandbox().roster(WEST).contains_key("E001"));
+    go("swap.csv", &[("E001", "west"), ("E002", "west"), ("W001", "east")]).ends(0, "completed");
     nobody_is_uncovered(&lab, &everybody);
+    assert!(lab.sandbox().roster(EAST).contains_key("W001") && lab.sandbox().roster(WEST).contains_key("E002"));
     go("cycle.csv", &[("E001", "west"), ("E003", "west"), ("W002", "north"), ("N001", "east")]);
     nobody_is_uncovered(&lab, &everybody);
+    let groups = [(EAST, "N001"), (WEST, "E003"), ("hris-north", "W002")];
+    assert!(groups.iter().all(|(group, id)| lab.sandbox().roster(group).contains_key(*id)));
 }
 
 /// Trap 10: what blocks the leaving of group A blocks the joining of group B.

@@ -261,10 +261,17 @@ pub(super) fn groups(page: &mut Page, screen: Screen, groups: &[GroupReport]) {
         let groups = many(left, "more group", "more groups");
         page.item(2, &format!("… and {groups}:{} (--json has all)", sum.signs()));
     }
-    let has_new_plan = |group: &GroupReport| {
-        group.changed.iter().flat_map(|changed| &changed.fields).any(|field| field == Field::PlanId.name())
-    };
-    if groups.iter().any(has_new_plan) {
+    let mut with_new_plan = groups
+        .iter()
+        .flat_map(|group| &group.changed)
+        .filter(|changed| changed.fields.iter().any(|field| field == Field::PlanId.name()))
+        .peekable();
+    let has_new_plan = with_new_plan.peek().is_some();
+    let joining = with_new_plan.by_ref().filter(|changed| changed.joins_again).count();
+    if joining != 0 {
+        let people = many(count(joining), "person with a new plan leaves", "people with a new plan leave");
+        page.item(2, &format!("{people} and joins again: no coverage in between, and a new subscription."));
+    } else if has_new_plan {
         page.item(2, "A changed plan_id is sent, but the API keeps members on the plan that they were added with.");
     }
 }

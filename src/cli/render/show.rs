@@ -1,5 +1,7 @@
 //! `show`: one run or one batch in full.
 
+use std::collections::BTreeMap;
+
 use crate::report::{
     Batch, BatchDetail, ChangeReport, Counts, GuardReport, GuardVerdict, Phase, Run, RunDetail, RunState,
 };
@@ -7,7 +9,7 @@ use crate::report::{
 use super::json::{json_batch, json_run};
 use super::page::Page;
 use super::plan::{Depth, fields, file, groups, guards, is_approvable, problems, sums};
-use super::words::{clean, many, phase, shell_word, span, state, time, trigger};
+use super::words::{clean, many, phase, shell_word, some, span, state, time, trigger};
 use super::{Screen, Tone};
 
 /// A label, what it says, and its tone where that is not plain.
@@ -95,9 +97,44 @@ fn entry(page: &mut Page, batch: &Batch) {
     if let Some(request) = &batch.request_id {
         page.fact(4, "request", None, &clean(request.as_str()));
     }
-    for (label, tone, text) in times(batch).into_iter().chain(troubles(batch)) {
+    for (label, tone, text) in times(batch).into_iter().chain(moves(batch)).chain(troubles(batch)) {
         page.fact(4, label, tone, &text);
     }
+}
+
+/// Who comes from where, how long nobody covered them, and who goes where.
+fn moves(batch: &Batch) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let arriving = batch.moves_in.iter().filter(|arrival| arrival.stays.is_none());
+    let mut from: BTreeMap<&str, (Vec<&str>, Option<u64>)> = BTreeMap::new();
+    for arrival in arriving {
+        let entry = from.entry(arrival.from.as_str()).or_default();
+        entry.0.push(arrival.reference_id.as_str());
+        entry.1 = entry.1.max(arrival.gap_seconds);
+    }
+    for (group, (people, gap)) in from {
+        let whence = if group == batch.group.as_str() { "joins again".to_owned() } else { format!("from {group}") };
+        let gap =
+            gap.map(|gap| format!("; covered nowhere for {}", many(gap, "second", "seconds"))).unwrap_or_default();
+        let text = format!("{whence}: {}{gap}", some(&people, |id| (*id).to_owned()));
+        facts.push(("moves in", None, clean(&text).into_owned()));
+    }
+    let mut to: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for moved in &batch.moves_out {
+        to.entry(moved.to.as_str()).or_default().push(moved.reference_id.as_str());
+    }
+    for (group, people) in to {
+        let text = format!("to {group}: {}", some(&people, |id| (*id).to_owned()));
+        facts.push(("moves out", None, clean(&text).into_owned()));
+    }
+    if let Some(first) = &batch.follows {
+        facts.push(("second to", None, format!("{}: people had to leave first", clean(first.as_str()))));
+    }
+    if batch.again != 0 {
+        let text = "for people who have left their group and were not added: tried until they are";
+        facts.push(("again", Some(Tone::Bad), text.to_owned()));
+    }
+    facts
 }
 
 fn numbers(batch: &Batch) -> String {
@@ -230,7 +267,7 @@ pub fn batch(screen: &Screen, detail: &BatchDetail) -> String {
     page.fact(2, "payload", None, &numbers(batch));
     let planned = batch.planned_removals.map(|planned| many(planned, "removal", "removals"));
     page.fact(2, "planned", None, planned.as_deref().unwrap_or("removal of everybody who is not in it"));
-    for (label, tone, text) in times(batch).into_iter().chain(troubles(batch)) {
+    for (label, tone, text) in times(batch).into_iter().chain(moves(batch)).chain(troubles(batch)) {
         page.fact(2, label, tone, &text);
     }
     if changes.is_empty() {

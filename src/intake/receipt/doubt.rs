@@ -14,6 +14,14 @@ pub(super) struct Told {
 /// Tells the reason of a plan. What it does not know it repeats.
 pub(super) fn tell(reason: &str) -> Told {
     let told = |why: &str, what_to_do| Told { why: why.to_owned(), what_to_do };
+    if let Some((_, moving)) = reason.split_once(doubts::MOVE) {
+        let told = format!("The move{moving}");
+        let groups = told.split(" is ").next().unwrap_or(&told);
+        return Told {
+            why: format!("{groups} is held; until it is released nothing changes for this person"),
+            what_to_do: "If the move is right, have this file released. If not, correct the group in the row.",
+        };
+    }
     if let Some((_, guard)) = reason.split_once(doubts::GUARD) {
         return held(guard.trim()).unwrap_or_else(|| told(reason, ASK));
     }
@@ -107,6 +115,10 @@ fn held(guard: &str) -> Option<Told> {
         "rolling_removals" => (
             "With them, more people of the group would have lost coverage within a few days than may go unasked",
             RELEASE_OR_PUT_BACK,
+        ),
+        "plan_changes" => (
+            "More people of the group would leave and join again for another plan than may do so unasked",
+            "If the new plans are right, have this file released. If not, correct the column that names the plan.",
         ),
         "empty" => ("Without them nobody would be left in the group", RELEASE_OR_PUT_BACK),
         "additions" => (

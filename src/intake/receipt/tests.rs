@@ -110,6 +110,10 @@ fn batch(group: &str, phase: Phase) -> Batch {
         not_before: None,
         planned_removals: Some(0),
         error: Some("HTTP 422 from https://api.example".into()),
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
     }
 }
 

@@ -75,6 +75,10 @@ pub(in crate::store) fn batch(id: &str, run: &str, group: &str) -> Batch {
             reason: "the plan is unknown".to_owned(),
         }],
         error: None,
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
     }
 }
 
@@ -139,7 +143,11 @@ fn plan(file: FileFacts, guard: GuardReport) -> PlanReport {
             after: 5,
             new: vec![who("E1")],
             returning: vec![],
-            changed: vec![ChangedMember { reference_id: who("E2"), fields: vec!["city".to_owned()] }],
+            changed: vec![ChangedMember {
+                reference_id: who("E2"),
+                fields: vec!["city".to_owned()],
+                joins_again: false,
+            }],
             moved_in: vec![MovedIn { reference_id: who("E3"), from: group("beta") }],
             moved_out: vec![],
             terminated: vec![who("E4")],

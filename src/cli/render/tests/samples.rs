@@ -114,8 +114,12 @@ pub(super) fn full_group(name: &str) -> GroupReport {
         new: ids(["00901", "00902"]),
         returning: ids(["00017"]),
         changed: vec![
-            ChangedMember { reference_id: id("00021"), fields: vec!["last_name".to_owned(), "email".to_owned()] },
-            ChangedMember { reference_id: id("00022"), fields: vec!["zipcode".to_owned()] },
+            ChangedMember {
+                reference_id: id("00021"),
+                fields: vec!["last_name".to_owned(), "email".to_owned()],
+                joins_again: false,
+            },
+            ChangedMember { reference_id: id("00022"), fields: vec!["zipcode".to_owned()], joins_again: false },
         ],
         moved_in: vec![MovedIn { reference_id: id("00502"), from: group("acme-ops") }],
         moved_out: vec![MovedOut { reference_id: id("00501"), to: group("acme-ops") }],
@@ -170,6 +174,10 @@ pub(super) fn batch(id: &str, of: &str, phase: Phase) -> Batch {
         removed: if is_done { 2 } else { 0 },
         failures: Vec::new(),
         error: None,
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
     }
 }
 
