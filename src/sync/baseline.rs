@@ -125,10 +125,10 @@ pub(super) fn losses(store: &Store, sources: &[SourceName]) -> Result<Vec<Loss>,
 
 /// Groups of a reading that are not on record.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Unheard {
     organization: Option<String>,
     /// Those that the API has: they were there before rosterd.
-    pub(super) found: Vec<GroupRecord>,
+    pub(super) theirs: Vec<GroupRecord>,
     /// Those that it lacks, with the names that the export gives them.
     lacking: Vec<(GroupRef, String)>,
 }
@@ -137,27 +137,27 @@ impl Desk {
     /// Makes sure that every group of the reading is on record: those that the API has, and the intent to make those that it
     /// lacks. Asks the API only when there is a group that nobody has heard of.
     pub(super) async fn learn_groups(&self, source: &Source, examined: &Examined) -> Result<(), SyncError> {
-        let Found { organization, found, lacking } = self.find_groups(examined).await?;
+        let Unheard { organization, theirs, lacking } = self.find_groups(examined).await?;
         if let Some(organization) = organization {
             self.store.call(move |store| store.bind_organization(&organization)).await?;
         }
-        for record in &found {
+        for record in &theirs {
             info!(group = %record.group, "the group was in the API before rosterd");
         }
         let to_make = |(group, name)| GroupRecord { group, id: None, name, made_by_us: false, paused: None };
         let lacking = lacking.into_iter().filter(|_| source.group.create).map(to_make);
-        let records: Vec<GroupRecord> = found.into_iter().chain(lacking).collect();
+        let records: Vec<GroupRecord> = theirs.into_iter().chain(lacking).collect();
         self.store.call(move |store| records.iter().try_for_each(|record| store.put_group(record))).await?;
         Ok(())
     }
 
     /// Looks which groups of the reading that are not on record the API has. Stores nothing, and asks only when there are such.
-    pub(super) async fn find_groups(&self, examined: &Examined) -> Result<Found, SyncError> {
+    pub(super) async fn find_groups(&self, examined: &Examined) -> Result<Unheard, SyncError> {
         let named = examined.reading.groups.clone();
         let known: HashSet<GroupRef> =
             self.store.call(|store| Ok(store.groups()?.into_iter().map(|record| record.group).collect())).await?;
         let unheard: Vec<(GroupRef, String)> = named.into_iter().filter(|(group, _)| !known.contains(group)).collect();
-        let mut result = Found::default();
+        let mut result = Unheard::default();
         if unheard.is_empty() {
             return Ok(result);
         }
@@ -167,7 +167,7 @@ impl Desk {
             match there.iter().find(|there| there.external_reference_id.as_ref() == Some(&group)) {
                 Some(there) => {
                     let (id, name) = (Some(there.id.clone()), there.name.clone());
-                    result.found.push(GroupRecord { group, id, name, made_by_us: false, paused: None });
+                    result.theirs.push(GroupRecord { group, id, name, made_by_us: false, paused: None });
                 }
                 None => result.lacking.push((group, name)),
             }

@@ -149,7 +149,7 @@ impl Desk {
         if let Some(broken) = examine::unusable(&examined.reading) {
             return Ok(Err(broken));
         }
-        let found = if self.config.api.key.is_some() { self.find_groups(&examined).await?.found } else { Vec::new() };
+        let found = if self.config.api.key.is_some() { self.find_groups(&examined).await?.theirs } else { Vec::new() };
         let run = self.store.ids().run(self.clock.now());
         let purpose = Purpose::Look { modified: export.modified, found };
         let planned = self.plan(source, &run, (examined, known?), purpose).await?;
