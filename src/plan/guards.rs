@@ -157,7 +157,7 @@ pub(super) fn confirmed_by_approval(groups: &[GroupPlan<'_>], guards: &[GuardRep
         let value = group.decisions.iter().filter(is_absent).count() as u64;
         let members = of_members(value, group.size_before() as u64, group.group);
         let sum = format!(
-            "{members} are not in this file, and covered until more files lack them; to approve is to say that they have left"
+            "{members} are not in this file, and covered until more files lack them; an approval says that they have left, and removes them"
         );
         (value != 0).then(|| GuardReport {
             guard: "confirm_absence".to_owned(),

@@ -96,7 +96,9 @@ pub(crate) fn without(people: &[Worker], gone: &[usize]) -> Vec<Worker> {
 /// The people with these numbers terminated.
 pub(crate) fn terminated(people: &[Worker], gone: &[usize]) -> Vec<Worker> {
     let mut people = people.to_vec();
-    gone.iter().for_each(|number| people[number - 1].status = "Terminated".into());
+    for number in gone {
+        people[number - 1].status = "Terminated".into();
+    }
     people
 }
 
@@ -144,7 +146,7 @@ impl Outcome {
         let of_person = |sentence: &&str| sentence.split([' ', ',', ':']).any(|word| word == id);
         let sentences: Vec<&str> = self.receipt.split(". ").collect();
         let said = sentences.windows(2).any(|pair| {
-            of_person(&&pair[0])
+            of_person(&pair[0])
                 && pair[1].trim_start_matches("Still covered: ").split([',', '.']).next() == Some(covered)
         });
         assert!(said, "{id} is not said to be covered: {covered}\n{}\n{}", self.receipt, self.shown);
@@ -303,9 +305,12 @@ impl Lab {
         groups.iter().flat_map(|group| self.sandbox().roster(&group.reference).into_keys()).collect()
     }
 
-    /// Removals that the API ever carried out.
+    /// Whom the API ever removed, sorted: groups are served at the same time.
     pub(crate) fn removed(&self) -> Vec<String> {
-        self.sandbox().requests().into_iter().flat_map(|request| request.removed).collect()
+        let mut removed: Vec<String> =
+            self.sandbox().requests().into_iter().flat_map(|request| request.removed).collect();
+        removed.sort();
+        removed
     }
 
     /// Rosters that were ever submitted.

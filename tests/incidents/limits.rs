@@ -71,7 +71,7 @@ fn incident_user_sync_old_leftovers_do_not_consume_the_limit() {
         "day4.csv",
         csv(&with(&ends, |it| {
             if it.id == "E007" {
-                it.street.push('a')
+                it.street.push('a');
             }
         })),
     )
@@ -126,7 +126,7 @@ fn incident_user_sync_744_adds_go_on_while_removals_are_held() {
     let mixed = [
         with(&all[4..], |it| {
             if it.id == "E005" {
-                it.street = "5 New St".into()
+                it.street = "5 New St".into();
             }
         }),
         staff("east", 22)[20..].to_vec(),

@@ -22,7 +22,7 @@ fn incident_okta_truncated_csv_import() {
     assert_eq!(lab.removed(), [""; 0]);
     // Cut within a line, it is not read at all.
     let text = csv(&all);
-    lab.go("cut.csv", &text[..text.len() - 30]).ends(65, "rejected").tells("the upload did not finish");
+    lab.go("cut.csv", &text.as_bytes()[..text.len() - 30]).ends(65, "rejected").tells("the upload did not finish");
     assert_eq!(lab.covered().len(), 62);
 }
 
@@ -39,7 +39,7 @@ fn incident_okta_truncated_csv_import_where_absence_counts_at_once() {
     assert_eq!(lab.removed(), [""; 0]);
 }
 
-/// (b) 1, SchoolStatus: invisible characters or typos in headers, a wrong encoding, or only a header line: everybody is to be
+/// (b) 1, `SchoolStatus`: invisible characters or typos in headers, a wrong encoding, or only a header line: everybody is to be
 /// removed, and the report says Success.
 #[test]
 fn incident_schoolstatus_headers_and_encoding_that_report_success() {
@@ -164,8 +164,8 @@ fn incident_music_assistant_3648_unmounted_inbox() {
 fn incident_authentik_19295_filter_mistake() {
     let lab = Lab::new();
     let all = with(&staff("east", 30), |it| {
-        if it.id < "E025".to_owned() {
-            it.plan = "Part time".into()
+        if it.id.as_str() < "E025" {
+            it.plan = "Part time".into();
         }
     });
     lab.go("all.csv", csv(&all)).ends(0, "completed");
@@ -311,7 +311,7 @@ fn incident_owncloud_29796_two_sources_feed_one_group() {
         "a2.csv",
         csv(&with(&hris, |it| {
             if it.id == "E001" {
-                it.street = "9 Oak St".into()
+                it.street = "9 Oak St".into();
             }
         })),
         &["--source", "hris"],

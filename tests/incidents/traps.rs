@@ -23,7 +23,7 @@ fn trap_01_omission_is_loss_of_coverage() {
     lab.go("one.csv", csv(&all)).ends(0, "completed");
     let bad = with(&staff("east", 21), |it| {
         if it.id == "E003" {
-            it.zip = "x".into()
+            it.zip = "x".into();
         }
     });
     lab.go("two.csv", csv(&bad)).ends(0, "completed").doubts("E003", "yes");
@@ -32,7 +32,7 @@ fn trap_01_omission_is_loss_of_coverage() {
     assert_eq!(record(&lab, "E003")["address"]["zipcode"], "16501");
     let nameless = with(&staff("east", 21), |it| {
         if it.id == "E004" {
-            it.id.clear()
+            it.id.clear();
         }
     });
     lab.go("three.csv", csv(&nameless)).ends(0, "unchanged").doubts("E004", "yes");
@@ -104,7 +104,7 @@ fn trap_04_plan_changes_are_silently_not_applied() {
     lab.go("one.csv", csv(&all)).ends(0, "completed");
     let gold = with(&all, |it| {
         if it.id == "E002" {
-            it.plan = "Gold".into()
+            it.plan = "Gold".into();
         }
     });
     let outcome = lab.go("two.csv", csv(&gold)).ends(0, "completed");
@@ -156,7 +156,7 @@ fn trap_07_success_has_no_proof_row_by_row() {
     lab.go("one.csv", csv(&all)).ends(0, "completed");
     let two = with(&staff("east", 21), |it| {
         if it.id == "E002" {
-            it.street = "2 New St".into()
+            it.street = "2 New St".into();
         }
     });
     let outcome = lab.go("two.csv", csv(&two)).ends(0, "completed");
@@ -179,7 +179,7 @@ fn trap_08_renumbered_people_are_neither_removed_nor_added() {
     lab.go("one.csv", csv(&all)).ends(0, "completed");
     let renumbered = with(&all, |it| {
         if it.id == "E005" {
-            it.id = "E905".into()
+            it.id = "E905".into();
         }
     });
     let held = lab.go("two.csv", csv(&renumbered)).ends(3, "partial");
@@ -397,7 +397,9 @@ fn trap_17_excel_damaged_data() {
 fn trap_18_state_names_are_mapped() {
     let lab = Lab::new();
     let written = ["California", "pennsylvania", "ny", "District of Columbia", "puerto rico"];
-    let people = with(&staff("east", 5), |it| it.state = written[it.id[1..].parse::<usize>().unwrap() - 1].into());
+    let people = with(&staff("east", 5), |it| {
+        it.state = written[it.id.trim_start_matches('E').parse::<usize>().unwrap() - 1].into();
+    });
     lab.go("one.csv", csv(&people)).ends(0, "completed");
     let states: Vec<Value> = ids(&people).iter().map(|id| record(&lab, id)["address"]["state"].clone()).collect();
     assert_eq!(states, ["CA", "PA", "NY", "DC", "PR"]);
