@@ -128,16 +128,11 @@ fn record(run: &RunId, now: DateTime<Utc>) -> RunRecord {
         reason: None,
         actor: None,
         approves: None,
+        repeats: None,
     };
     RunRecord { run, plan: None, filed_as: None }
 }
 
 fn state() -> SourceState {
-    SourceState {
-        source: SourceName::parse("hris").unwrap(),
-        last_accepted: None,
-        absences: std::collections::BTreeMap::new(),
-        losses: Vec::new(),
-        fired: std::collections::BTreeMap::new(),
-    }
+    SourceState::new(SourceName::parse("hris").unwrap())
 }

@@ -19,7 +19,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::api::MemberSync;
 use crate::clock::{self, Clock};
 use crate::config::Poll;
-use crate::report::Phase;
+use crate::report::{Phase, Trigger};
 use crate::roster::ids::{GroupRef, RunId};
 use crate::store::{Store, StoreError};
 
@@ -70,6 +70,8 @@ pub struct Deliverer {
     permits: Semaphore,
     /// Groups that wait for a place to add people whom nobody covers.
     urgent: AtomicUsize,
+    /// Places that rosters may take which are submitted again against drift.
+    unhurried: Semaphore,
     wake: Notify,
     /// Counts up when a batch has ended: whoever waits for people to leave another group looks again.
     settled: watch::Sender<u64>,
@@ -103,6 +105,8 @@ impl Deliverer {
             settings,
             permits: Semaphore::new(settings.max_in_flight),
             urgent: AtomicUsize::new(0),
+            // Half of all, so that somebody who joined is never behind more than a few rosters that change nothing.
+            unhurried: Semaphore::new((settings.max_in_flight / 2).max(1)),
             wake: Notify::new(),
             settled: watch::Sender::new(0),
             released: watch::Sender::new(0),
@@ -227,7 +231,14 @@ impl Deliverer {
                 }
             }
             groups.retain(|group| !paused.contains(group));
-            Ok(groups)
+            // What a doubt has overtaken waits until an approved roster takes its place.
+            let mut free = Vec::with_capacity(groups.len());
+            for group in groups {
+                if !store.is_overtaken(&group)? {
+                    free.push(group);
+                }
+            }
+            Ok(free)
         });
         groups.await.unwrap_or_else(|error| {
             error!(%error, "cannot look for work");
@@ -239,7 +250,7 @@ impl Deliverer {
         let group = group.clone();
         let has = self.store.call(move |store| {
             let is_paused = store.group(&group)?.is_some_and(|record| record.paused.is_some());
-            Ok(!is_paused && store.work(&group)?.is_some())
+            Ok(!is_paused && !store.is_overtaken(&group)? && store.work(&group)?.is_some())
         });
         has.await.unwrap_or(false)
     }
@@ -269,6 +280,10 @@ impl Deliverer {
         let ended = self.store.call(move |store| ending::end_run(store, &id, now)).await;
         match ended {
             Ok(Some(run)) => {
+                if run.trigger == Trigger::Resync && run.counts.returning != 0 {
+                    let found = run.reason.as_deref();
+                    warn!(run = %run.run, restored = run.counts.returning, found, "people had vanished from the API");
+                }
                 info!(run = %run.run, state = ?run.state, confirmed = run.counts.confirmed, failed = run.counts.failed, "run ended");
                 self.tell(News::RunEnded(run.run));
             }

@@ -47,6 +47,8 @@ pub struct Input<'a> {
     pub modified: Option<DateTime<Utc>>,
     /// The source's rules.
     pub policy: Policy<'a>,
+    /// Why the whole export needs a person's approval, whatever it says; none while the records can be trusted.
+    pub mistrust: Option<Mistrust<'a>>,
     /// What a person has already released.
     pub approval: Option<&'a Approval>,
     /// The time of the run.
@@ -64,6 +66,15 @@ pub struct Policy<'a> {
     pub members_per_request: usize,
     /// Whether a new plan of a known member is carried out by removing and adding them.
     pub replace_plans: bool,
+}
+
+/// Why the records cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mistrust<'a> {
+    /// What happened: the beginning of a sentence.
+    pub reason: &'a str,
+    /// Whether other sources may have members in the same groups.
+    pub has_other_sources: bool,
 }
 
 /// The last accepted export of the source.
@@ -96,6 +107,8 @@ pub enum GroupStanding {
     Ours,
     /// It was there before rosterd. Until its first confirmed roster nobody knows who is in it.
     Stranger,
+    /// Its record was lost, or is older than what was sent since. Until results confirm it anew nobody knows who is in it.
+    Doubtful,
     /// The API has no such group, and the config says not to make any.
     Lacking,
 }
@@ -171,7 +184,15 @@ impl Baseline {
 
     /// Whether the group's members are known: something was confirmed, or the group is ours.
     fn is_known(&self) -> bool {
-        self.confirmed.is_some() || self.standing != GroupStanding::Stranger
+        match self.standing {
+            GroupStanding::Ours | GroupStanding::Lacking => true,
+            GroupStanding::Stranger => self.confirmed.is_some(),
+            GroupStanding::Doubtful => false,
+        }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.standing == GroupStanding::Doubtful
     }
 
     fn is_lacking(&self) -> bool {
@@ -393,9 +414,19 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
     let mut groups = diff::groups(&input);
     let absences = diff::absences(&input, &groups);
     let identity = identity::look(&groups);
-    let judged = guards::evaluate(&input, &groups, &identity);
+    let mut judged = guards::evaluate(&input, &groups, &identity);
     let is_held_whole = guards::apply(&judged, &mut groups);
     moves::keep_in_step(&mut groups);
+    // A move that is held for one group's size can make another too large: there are fewer and fewer left to hold.
+    loop {
+        let too_large = guards::evaluate_sizes(&input, &groups);
+        if too_large.is_empty() {
+            break;
+        }
+        guards::apply(&too_large, &mut groups);
+        moves::keep_in_step(&mut groups);
+        judged.extend(too_large);
+    }
     let mut guards: Vec<GuardReport> = judged.into_iter().map(|judgement| judgement.report).collect();
     guards.extend(guards::confirmed_by_approval(&groups, &guards));
     let losses = losses::of(&input, &groups);
@@ -455,6 +486,10 @@ impl GroupPlan<'_> {
         if self.is_held {
             return false;
         }
+        // Only results can end the doubt, so its roster goes out even if it is the one on record.
+        if self.is_doubtful() {
+            return true;
+        }
         let heading_for = self.baseline.map_or(&[][..], Baseline::heading_for);
         let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::submitted));
         let is_other = !after.eq(heading_for.iter().map(|entry| (&entry.member, &entry.subscribed_plan)));
@@ -502,6 +537,10 @@ impl GroupPlan<'_> {
 
     fn is_known(&self) -> bool {
         self.baseline.is_none_or(Baseline::is_known)
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.baseline.is_some_and(Baseline::is_doubtful)
     }
 
     fn is_lacking(&self) -> bool {

@@ -44,6 +44,9 @@ pub struct Run {
     /// The held plan that this run was approved for; none for every other trigger.
     #[serde(default)]
     pub approves: Option<Approves>,
+    /// The accepted export whose content it looked at again; none for an export that was new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeat>,
 }
 
 /// What an approval was bound to.
@@ -53,6 +56,15 @@ pub struct Approves {
     pub run: RunId,
     /// The fingerprint of its plan.
     pub fingerprint: Option<String>,
+}
+
+/// The last accepted export, looked at again: because dates in it came due, a person asked for it, or it was dropped twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// The run that looked at it last.
+    pub run: RunId,
+    /// When the export was accepted.
+    pub accepted_at: DateTime<Utc>,
 }
 
 /// What set a run off.
@@ -518,6 +530,9 @@ pub struct Status {
     pub under_way: Vec<Batch>,
     /// Groups to which nothing is sent until a person says `retry`, and why.
     pub paused: Vec<PausedGroup>,
+    /// Why the records cannot be trusted, and what is held for it; none while they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<DoubtStatus>,
     /// Confirmed groups.
     pub groups: u64,
     /// Confirmed members.
@@ -554,6 +569,52 @@ pub struct SourceStatus {
     pub absent: u64,
     /// Runs with something held.
     pub held: Vec<RunId>,
+    /// The time by which the next export must have come; none without `expect_by`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_by: Option<DateTime<Utc>>,
+    /// The time by which an export should have come that did not; none while all is well, and without `expect_by`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_since: Option<DateTime<Utc>>,
+    /// While an export is overdue: the last one that came and was not accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_accepted: Option<NotAccepted>,
+    /// Why dates cannot be looked at again; none while all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck_trouble: Option<String>,
+    /// When all rosters are submitted again next; none without `resync`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_resync: Option<DateTime<Utc>>,
+    /// The last time that they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_resync: Option<ResyncStatus>,
+}
+
+/// An export that came and does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotAccepted {
+    /// Its run.
+    pub run: RunId,
+    /// Where that stands: `held`, `rejected`, `discarded`.
+    pub state: RunState,
+    /// When it came.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What submitting every roster again came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResyncStatus {
+    /// Its run.
+    pub run: RunId,
+    /// When it began.
+    pub received_at: DateTime<Utc>,
+    /// When the last group was done.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Groups that were submitted.
+    pub groups: u64,
+    /// People who had vanished from the API and were added again, with new subscriptions.
+    pub restored: u64,
+    /// People whom the API had, rosterd did not know, and the API removed.
+    pub removed: u64,
 }
 
 /// The last accepted export of a source.
@@ -567,6 +628,19 @@ pub struct AcceptedStatus {
     pub rows: u64,
     /// When.
     pub accepted_at: DateTime<Utc>,
+}
+
+/// Records that cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtStatus {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What happened: the beginning of a sentence.
+    pub reason: String,
+    /// Sources whose next export is held whole, until one is approved.
+    pub sources: Vec<SourceName>,
+    /// Groups with members on record that no results have confirmed since.
+    pub groups: Vec<GroupRef>,
 }
 
 /// A group to which nothing is sent.

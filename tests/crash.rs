@@ -17,12 +17,13 @@
 #[path = "support/life.rs"]
 mod life;
 
+use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use chrono::{TimeZone, Utc};
+use chrono::{DateTime, Utc};
 use life::{Person, Truth};
 use rosterd::api::{Accepted, Answer, Group, MemberSync, Plan, Progress};
 use rosterd::clock::Clock;
@@ -67,6 +68,8 @@ enum When {
     Refusals(usize),
     /// Nothing is left to do.
     Quiet,
+    /// The time has come.
+    Clock(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -74,11 +77,30 @@ enum Act {
     Drop(&'static str, String),
     /// A person approves what is held, as often as it takes.
     Approve,
+    /// The records come into doubt, as after a restored backup.
+    Doubt,
     RefuseKey,
     MendKey,
+    /// Somebody else takes this person off the API's roster.
+    Vanish(&'static str, &'static str),
+    /// Nothing: the life goes on until then.
+    Live,
+}
+
+/// What a life does by the clock.
+#[derive(Clone, Copy, Debug)]
+struct Calendar {
+    /// When it begins.
+    start: &'static str,
+    /// Lines below `[[source]]`.
+    schedules: &'static str,
+    /// Lines below `[source.eligibility]`.
+    dates: &'static str,
 }
 
 struct Life {
+    /// None for a life by files only.
+    calendar: Option<Calendar>,
     script: Script,
     faults: Vec<Rule>,
     acts: Vec<(When, Act)>,
@@ -206,13 +228,22 @@ impl World<'_> {
                 *count <= self.sandbox.calls().iter().filter(|call| call.status == Some(401)).count()
             }
             Some((When::Quiet, _)) => is_quiet,
+            Some((When::Clock(then), _)) => is_quiet && then.parse::<DateTime<Utc>>().unwrap() <= self.clock.now(),
         }
     }
 
     fn act(&mut self, store: &Store, asked: &mut JoinSet<()>) {
         match self.acts.front().unwrap().1.clone() {
             Act::Drop(name, text) => life::drop_file(self.inbox, name, &text),
+            Act::Live => {}
+            Act::Vanish(group, id) => assert!(self.sandbox.drop_member(group, id), "{id} is not in {group}"),
             Act::RefuseKey => self.sandbox.accept_only(vec![SecretString::from("vit_apk_another")]),
+            Act::Doubt => {
+                let sources = self.config.sources.iter().map(|source| source.name.clone());
+                if store.mark_doubtful("the state was restored", sources, self.clock.now()).is_err() {
+                    return;
+                }
+            }
             Act::MendKey => self.sandbox.accept_only(vec![SecretString::from(life::KEY)]),
             Act::Approve => {
                 let runs = life::runs(store);
@@ -288,10 +319,16 @@ fn config(text: &str) -> Arc<Config> {
 fn live(life: &Life, writes: u64, stop: Stop) -> (bool, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let config = config(&life::config_text(dir.path(), "http://127.0.0.1:9", "2s"));
+    let calendar = life.calendar.unwrap_or(Calendar { start: "2026-03-02T11:00:00Z", schedules: "", dates: "" });
+    let text = life::config_text(dir.path(), "http://127.0.0.1:9", "2s").replacen(
+        "[source.columns]",
+        &format!("{}\n[source.columns]", calendar.schedules),
+        1,
+    );
+    let config = config(&(text + calendar.dates));
     let inbox = dir.path().join("inbox");
     runtime.block_on(async {
-        let clock = Clock::simulated(Utc.with_ymd_and_hms(2026, 3, 2, 11, 0, 0).unwrap());
+        let clock = Clock::simulated(calendar.start.parse().unwrap());
         let sandbox = Sandbox::new(Settings { script: life.script.clone(), clock: clock.clone() });
         for fault in &life.faults {
             sandbox.misbehave(fault.clone()).unwrap();
@@ -352,7 +389,8 @@ fn with_last_name(people: &[Person], id: &str, name: &str) -> Vec<Person> {
 fn a_first_sync_survives_a_stop_after_every_write() {
     let people = life::people(3, 4);
     let acts = vec![(When::AtOnce, Act::Drop("day1.csv", life::csv(&people)))];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&people), exports: 1..=1 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 1..=1 };
     stop_everywhere("first sync", &life);
 }
 
@@ -369,7 +407,8 @@ fn adds_changes_terminations_and_absences_survive_a_stop_after_every_write() {
         (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day3), exports: 3..=3 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 3..=3 };
     stop_everywhere("changed days", &life);
 }
 
@@ -387,7 +426,7 @@ fn newer_files_while_older_ones_are_under_way_survive_a_stop_after_every_write()
         (When::Requests(2), Act::Drop("day3.csv", life::csv(&day3))),
     ];
     let script = Script { delay: Duration::from_secs(3), ..quick() };
-    let life = Life { script, faults: vec![], acts, truth: life::truth(&day3), exports: 3..=3 };
+    let life = Life { script, faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 3..=3 };
     stop_everywhere("newer files", &life);
 }
 
@@ -398,7 +437,8 @@ fn a_rejected_file_survives_a_stop_after_every_write() {
         (When::AtOnce, Act::Drop("broken.csv", "Employee ID,First\nE1,Sam\n".to_owned())),
         (When::Quiet, Act::Drop("day1.csv", life::csv(&people))),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&people), exports: 2..=2 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 2..=2 };
     stop_everywhere("rejected", &life);
 }
 
@@ -415,8 +455,27 @@ fn a_held_file_and_its_approval_survive_a_stop_after_every_write() {
         (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Quiet, Act::Approve),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 3..=5 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 3..=5 };
     stop_everywhere("held", &life);
+}
+
+#[test]
+fn a_doubt_and_its_approval_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    day2.push(life::person(2, 5));
+    let day3 = with_last_name(&day2, "E1002", "Cook");
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Doubt),
+        (When::AtOnce, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Quiet, Act::Approve),
+        (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 4..=6 };
+    stop_everywhere("doubt", &life);
 }
 
 #[test]
@@ -433,7 +492,7 @@ fn lost_answers_survive_a_stop_after_every_write() {
         Rule::new(On::Submit, Fault::AcceptThen502).nth(3),
         Rule::new(On::Submit, Fault::Forget).nth(4),
     ];
-    let life = Life { script: quick(), faults, acts, truth: life::truth(&day2), exports: 2..=2 };
+    let life = Life { script: quick(), faults, acts, calendar: None, truth: life::truth(&day2), exports: 2..=2 };
     stop_everywhere("lost answers", &life);
 }
 
@@ -451,7 +510,8 @@ fn a_refused_key_that_is_mended_survives_a_stop_after_every_write() {
         (When::AtOnce, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Refusals(5), Act::MendKey),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 2..=2 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 2..=2 };
     stop_everywhere("refused key", &life);
 }
 
@@ -474,7 +534,7 @@ fn two_days(day1: &[Person], day2: &[Person]) -> Life {
         (When::AtOnce, Act::Drop("day1.csv", life::csv(day1))),
         (When::Quiet, Act::Drop("day2.csv", life::csv(day2))),
     ];
-    Life { script: quick(), faults: vec![], acts, truth: life::truth(day2), exports: 2..=2 }
+    Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(day2), exports: 2..=2 }
 }
 
 #[test]
@@ -518,7 +578,7 @@ fn newer_between(name: &str, requests: usize, day3: impl FnOnce(&[Person]) -> (V
         (When::Requests(requests), Act::Drop("day3.csv", life::csv(&day3))),
     ];
     let script = Script { delay: Duration::from_secs(3), ..quick() };
-    let life = Life { script, faults: vec![], acts, truth: life::truth(&truth), exports: 3..=3 };
+    let life = Life { script, faults: vec![], acts, calendar: None, truth: life::truth(&truth), exports: 3..=3 };
     stop_everywhere(name, &life);
 }
 
@@ -535,7 +595,7 @@ fn a_file_without_the_mover_between_the_two_steps_survives_a_stop_after_every_wr
 
 #[test]
 fn a_file_that_moves_on_or_back_between_the_two_steps_survives_a_stop_after_every_write() {
-    for (requests, division) in [(4, "d3"), (5, "d1"), (6, "d1")] {
+    for (requests, division) in [(4, "d3"), (5, "d1")] {
         newer_between(division, requests, |day2| {
             // Somebody changes everywhere, so that no roster is one that was there before.
             let day3 =
@@ -575,7 +635,7 @@ fn a_file_between_leaving_and_joining_again_survives_a_stop_after_every_write() 
         (When::Requests(2), Act::Drop("day3.csv", life::csv(&day3))),
     ];
     let script = Script { delay: Duration::from_secs(3), ..quick() };
-    let life = Life { script, faults: vec![], acts, truth, exports: 3..=3 };
+    let life = Life { script, faults: vec![], acts, calendar: None, truth, exports: 3..=3 };
     stop_everywhere("plan and newer file", &life);
 }
 
@@ -589,4 +649,52 @@ fn a_move_through_lost_answers_survives_a_stop_after_every_write() {
         Rule::new(On::Submit, Fault::AcceptThen502).nth(6),
     ];
     stop_everywhere("swap, lost answers", &Life { faults, ..two_days(&day1, &day2) });
+}
+
+/// Half a minute before midnight in New York.
+const MIDNIGHT: Calendar = Calendar { start: "2026-03-03T04:59:30Z", schedules: "", dates: "" };
+
+/// An export with first and last days, for those who have any.
+fn dated(people: &[Person], days: &[(&str, &str, &str)]) -> String {
+    let mut text = String::new();
+    for (at, line) in life::csv(people).lines().enumerate() {
+        let of = |id: &str| line.split(',').next() == Some(id);
+        let (hired, left) = match days.iter().find(|(id, _, _)| of(id)) {
+            _ if at == 0 => ("Hired", "Left"),
+            Some((_, hired, left)) => (*hired, *left),
+            None => ("", ""),
+        };
+        writeln!(text, "{line},{hired},{left}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_scheduled_recheck_survives_a_stop_after_every_write() {
+    let people = life::people(3, 4);
+    let days = [("E1002", "", "03/02/2026"), ("E2003", "03/03/2026", "")];
+    let calendar =
+        Calendar { schedules: "schedule = \"0 0 * * *\"", dates: "start = \"Hired\"\nend = \"Left\"\n", ..MIDNIGHT };
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", dated(&people, &days))),
+        (When::Clock("2026-03-03T05:00:10Z"), Act::Live),
+    ];
+    let stayed: Vec<Person> = people.into_iter().filter(|person| person.id != "E1002").collect();
+    let truth = life::truth(&stayed);
+    let life = Life { script: quick(), faults: vec![], acts, calendar: Some(calendar), truth, exports: 2..=2 };
+    stop_everywhere("re-check", &life);
+}
+
+#[test]
+fn a_resync_survives_a_stop_after_every_write() {
+    let people = life::people(2, 4);
+    let calendar = Calendar { schedules: "resync = \"0 0 * * *\"", ..MIDNIGHT };
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&people))),
+        (When::Quiet, Act::Vanish("acme-d1", "E1003")),
+        (When::Clock("2026-03-03T05:00:10Z"), Act::Live),
+    ];
+    let truth = life::truth(&people);
+    let life = Life { script: quick(), faults: vec![], acts, calendar: Some(calendar), truth, exports: 1..=1 };
+    stop_everywhere("resync", &life);
 }

@@ -19,7 +19,7 @@ use crate::deliver::{Deliverer, Settings};
 use crate::store::{Store, StoreError};
 use crate::sync::answers::{plan_answer, user_name};
 use crate::sync::examine::{self, ExamineError, Examined};
-use crate::sync::{Desk, choose_source, today};
+use crate::sync::{Desk, choose_source, today, trust};
 
 use super::{Ending, Failure};
 
@@ -82,6 +82,12 @@ async fn answer_alone(
     let begun = begin_reading(config, &question, file, &clock)?;
     let (store, temporary) = open(config, &question)?;
     let config = temporary.as_ref().map_or_else(|| Arc::clone(config), |folder| with_state_in(config, folder.path()));
+    {
+        // Before anything is sent: what is on record must be what was done last.
+        let (config, now) = (Arc::clone(&config), clock.now());
+        let looked = store.call(move |store| trust::look(store, &config, now)).await;
+        looked.map_err(|error| store_failure(&error))?;
+    }
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
     let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
     let desk = Desk::new(Arc::clone(&config), store, api, clock, Arc::clone(&deliverer));

@@ -386,15 +386,6 @@ fn a_source_overrides_single_guards_and_keeps_the_others() {
 }
 
 #[test]
-fn what_is_not_done_yet_is_refused_and_defaults_are_not() {
-    each_is_found(&[
-        ("name =", "resync = \"0 3 * * Sun\"\nname =", "6: source.resync is not yet supported"),
-        ("name =", "expect_by = \"30 7 * * *\"\nname =", "6: source.expect_by is not yet supported"),
-    ]);
-    each_is_fine(&[("default =", "change = \"report\"\ndefault ="), ("default =", "change = \"replace\"\ndefault =")]);
-}
-
-#[test]
 fn sources_have_names_and_folders_of_their_own() {
     let second = |name: &str, inbox: &str| {
         let source = MINIMAL.split_once("[[source]]").unwrap().1;

@@ -88,7 +88,8 @@ impl Deliverer {
                     }
                     Ok(Prepared::Go(ready))
                 }
-                Readiness::Parts(mut first, mut then) => {
+                Readiness::Parts(parts) => {
+                    let (mut first, mut then) = *parts;
                     note_leavings(store, &mut first.batch.moves_in)?;
                     note_leavings(store, &mut then.batch.moves_in)?;
                     store.part_open(&first, Some(&then))?;
@@ -148,7 +149,7 @@ fn note_leavings(store: &Store, arrivals: &mut [Arrival]) -> Result<(), StoreErr
         let batches = store.batches_of_group(&from)?;
         for batch in batches.iter().rev().filter(|batch| batch.phase == Phase::Completed).take(LAST_BATCHES) {
             let is_of_group = |arrival: &&mut Arrival| unknown(arrival) && arrival.from == from;
-            if arrivals.iter_mut().filter(is_of_group).next().is_none() {
+            if !arrivals.iter_mut().any(|arrival| is_of_group(&arrival)) {
                 break;
             }
             let changes = store.changes(&batch.batch)?;

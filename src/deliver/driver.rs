@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{ApiError, Group, Progress, Results};
-use crate::report::{Batch, Failure, Phase};
+use crate::report::{Batch, Failure, Phase, Trigger};
 use crate::roster::Entry;
 use crate::roster::ids::{GroupId, GroupRef};
 use crate::store::{GroupRecord, Settlement, StoreError, Work};
@@ -29,6 +29,12 @@ const STORE_PAUSE: Duration = Duration::from_secs(30);
 
 /// A batch that was superseded on its way out is left for the newer one, after a pause that keeps a mistake from spinning.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A place among the groups under way.
+struct Place<'a> {
+    _permit: SemaphorePermit<'a>,
+    _unhurried: Option<SemaphorePermit<'a>>,
+}
 
 /// How carrying a batch ended.
 enum Carried {
@@ -71,7 +77,11 @@ impl Deliverer {
         let (mut released, mut settled) = (self.released.subscribe(), self.settled.subscribe());
         let mut is_urgent = false;
         while !stop.is_cancelled() {
-            let Some(permit) = self.permit(is_urgent).await else { return Ok(()) };
+            let Some(place) = self.place(group, is_urgent, &mut released).await else { return Ok(()) };
+            // It may have been a long wait.
+            if stop.is_cancelled() {
+                break;
+            }
             released.mark_unchanged();
             settled.mark_unchanged();
             let carried = match self.current(group).await {
@@ -81,7 +91,7 @@ impl Deliverer {
                 Err(error) => Err(error.into()),
             };
             // Whoever waits for a later attempt leaves the place to another group.
-            drop(permit);
+            drop(place);
             is_urgent = matches!(carried, Ok(Carried::EndedUrgently | Carried::Waits));
             let go_on = match carried {
                 Ok(Carried::Ended | Carried::EndedUrgently) => true,
@@ -112,12 +122,45 @@ impl Deliverer {
         Ok(())
     }
 
+    /// Waits for a place among the groups under way; none when there will be none any more. A roster that is submitted again
+    /// against drift waits its turn among its like first: thousands of them must not keep a new export waiting. Should a newer
+    /// roster take its place meanwhile, that one goes ahead.
+    async fn place(&self, group: &GroupRef, is_urgent: bool, released: &mut watch::Receiver<u64>) -> Option<Place<'_>> {
+        loop {
+            if is_urgent || !self.is_unhurried(group).await {
+                return Some(Place { _permit: self.permit(is_urgent).await?, _unhurried: None });
+            }
+            tokio::select! {
+                biased;
+                unhurried = self.unhurried.acquire() => {
+                    let unhurried = unhurried.ok()?;
+                    let permit = self.permit(false).await?;
+                    return Some(Place { _permit: permit, _unhurried: Some(unhurried) });
+                }
+                changed = released.changed() => changed.ok()?,
+            }
+        }
+    }
+
+    /// Whether the group's next batch belongs to a resync. A store that cannot be read is met with where the batch is carried.
+    async fn is_unhurried(&self, group: &GroupRef) -> bool {
+        let group = group.clone();
+        let looked = self.store.call(move |store| {
+            let Some(batch) = store.open_batch(&group)? else { return Ok(false) };
+            Ok(store.run(&batch.run)?.is_some_and(|record| record.run.trigger == Trigger::Resync))
+        });
+        looked.await.unwrap_or(false)
+    }
+
     /// The group's open work; a newer roster takes the place of one that was not sent, or whose answer was lost.
     async fn current(&self, group: &GroupRef) -> Result<Option<Work>, StoreError> {
         let (id, now) = (group.clone(), self.clock.now());
         let (work, superseded) = self
             .store
             .call(move |store| {
+                if store.is_overtaken(&id)? {
+                    return Ok((None, None));
+                }
                 let Some(work) = store.work(&id)? else { return Ok((None, None)) };
                 // `submitting` on record and no answer: the request may have left, and is superseded all the same.
                 let is_replaceable = matches!(work.batch.phase, Phase::Pending | Phase::Submitting);
@@ -416,6 +459,9 @@ impl Deliverer {
         }
         match self.find_or_make(&record, attempt).await? {
             Ok(found) => {
+                if let Some(decision) = self.other_organization(&found).await? {
+                    return Ok(Err(decision));
+                }
                 let (id, group) = (found.id.clone(), record.group);
                 let learned = move |record: &mut GroupRecord| {
                     record.id = Some(found.id);
@@ -457,6 +503,16 @@ impl Deliverer {
             Ok(Some(found)) if may_be_ours => Ok(Ok(found)),
             Ok(Some(found)) => self.leave_to_a_person(&group, found).await.map(Err),
             Ok(None) | Err(_) => Ok(Err(NoGroup::Api(error))),
+        }
+    }
+
+    /// A group that was just made or found tells whom the key belongs to: nobody may be covered with another organization.
+    async fn other_organization(&self, found: &Group) -> Result<Option<NoGroup>, StoreError> {
+        let Some(organization) = found.organization_id.clone() else { return Ok(None) };
+        match self.store.call(move |store| store.bind_organization(&organization)).await {
+            Ok(()) => Ok(None),
+            Err(error @ StoreError::OtherOrganization { .. }) => Ok(Some(NoGroup::Decision(error.to_string()))),
+            Err(error) => Err(error),
         }
     }
 

@@ -77,7 +77,7 @@ pub enum Readiness {
     /// It goes out whole, with the batch and payload as they are here.
     Whole(Work),
     /// It goes out in two parts: all but those who are still held elsewhere, then everybody.
-    Parts(Work, Work),
+    Parts(Box<(Work, Work)>),
     /// Nothing can go before another group's results.
     Waits,
     /// Everybody who was to be added stays elsewhere: an empty roster would remove whoever is there, which nobody decided.
@@ -125,7 +125,7 @@ pub fn ready(work: Work, scene: &Scene, second: BatchId) -> Readiness {
         again,
         ..batch
     };
-    Readiness::Parts(Work { batch: now, payload: first }, Work { batch: then, payload })
+    Readiness::Parts(Box::new((Work { batch: now, payload: first }, Work { batch: then, payload })))
 }
 
 /// Whoever would leave for a paused group stays: nobody could add them there.
@@ -206,8 +206,9 @@ fn not_moved(id: &ReferenceId, reason: String) -> Failure {
 /// already is not sent again at once.
 fn may_part(batch: &Batch, first: &[Entry], free: &[Arrival], scene: &Scene) -> Option<u32> {
     let members = scene.confirmed.as_ref().map_or(&[][..], ConfirmedRoster::members);
-    let sent = |entry: &Entry| (entry.member.clone(), entry.subscribed_plan.clone());
-    let is_other = !first.iter().map(sent).eq(members.iter().map(sent));
+    let is_same =
+        |(one, other): (&Entry, &Entry)| one.member == other.member && one.subscribed_plan == other.subscribed_plan;
+    let is_other = first.len() != members.len() || !first.iter().zip(members).all(is_same);
     let would_empty_unknown = first.is_empty() && scene.confirmed.is_none();
     if would_empty_unknown || (!is_other && !scene.is_in_doubt) {
         return None;

@@ -96,6 +96,12 @@ fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[Ba
         RunState::Superseded => "Replaced: a newer file took the place of this one.",
         RunState::Discarded => "Dropped: somebody decided that this file is not to be applied.",
     });
+    if run.trigger == Trigger::Recheck {
+        page.text(
+            "Nobody dropped this file. It is a copy of the last accepted one, looked at again because first or last days in it \
+             have come.",
+        );
+    }
     if leaves_everybody(run) {
         page.text("Nobody gained or lost coverage because of this file.");
     }
@@ -113,7 +119,11 @@ fn leaves_everybody(run: &Run) -> bool {
 fn facts(page: &mut Page, subject: Subject<'_>, run: &Run) {
     page.gap();
     page.pair("File", &clean(subject.name, usize::MAX));
-    page.pair("Received", &time(run.received_at, subject.zone));
+    let is_recheck = run.trigger == Trigger::Recheck;
+    if let Some(repeat) = run.repeats.as_ref().filter(|_| is_recheck) {
+        page.pair("Accepted", &time(repeat.accepted_at, subject.zone));
+    }
+    page.pair(if is_recheck { "Looked at" } else { "Received" }, &time(run.received_at, subject.zone));
     if let Some(finished) = run.finished_at {
         page.pair("Finished", &time(finished, subject.zone));
     }
@@ -270,6 +280,7 @@ fn groups(count: usize) -> String {
 
 fn standing(batch: &Batch) -> String {
     match batch.phase {
+        Phase::Pending if !batch.moves_in.is_empty() => "waits until people have left their former groups.".to_owned(),
         Phase::Pending => "waits to be sent.".to_owned(),
         Phase::Submitting | Phase::Accepted => "sent; the results are not in yet.".to_owned(),
         Phase::Completed if batch.failures.is_empty() => {
@@ -294,6 +305,9 @@ fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[
         RunState::Received | RunState::Delivering => page.item(&format!("Nothing, for the moment. {REWRITTEN}")),
         RunState::Planned => page.item("Whoever runs rosterd decides when files are delivered."),
         RunState::Held => {
+            if holding(run, plan).any(|guard| guard.guard == "baseline" && guard.group.is_none()) {
+                page.item("The file may well be right: it is held because of our own records, whatever it says.");
+            }
             page.item(&format!(
                 "If the file is right, tell whoever runs rosterd: they can release it. Quote the number {}.",
                 run.run

@@ -228,7 +228,9 @@ impl<'a> Place<'_, 'a> {
         let seen = seen_missing(input, id);
         let needed = input.policy.confirm_absence;
         let is_approved = input.approval.is_some_and(|approval| approval.names(self.group, id));
-        if seen < needed && !is_approved && !mutants::is_off("absence") {
+        // An approval of doubtful records is about them, and not about who may have left.
+        let is_confirmed = is_approved && input.mistrust.is_none();
+        if seen < needed && !is_confirmed && !mutants::is_off("absence") {
             stays(one, Class::Kept(Doubt::Absent { seen, needed }))
         } else {
             decision(one.entry, Class::Missing, None)

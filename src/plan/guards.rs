@@ -48,6 +48,7 @@ enum Target {
 pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &Identity) -> Vec<Judgement> {
     let judge = Judge { input, groups };
     let mut judged = Vec::new();
+    judged.extend(judge.mistrust(groups));
     judged.extend(judge.stale());
     judged.extend(judge.rows_dropped());
     judged.extend(judge.invalid_rows());
@@ -59,6 +60,12 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
         judged.extend(judge.group(at, group));
     }
     judged
+}
+
+/// Evaluates what depends on what the other guards held.
+pub(super) fn evaluate_sizes(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> Vec<Judgement> {
+    let judge = Judge { input, groups };
+    groups.iter().enumerate().filter_map(|(at, group)| judge.size(at, group)).collect()
 }
 
 /// Puts back what is held. Whether the whole file is held.
@@ -140,7 +147,15 @@ fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target:
         let doubt = match &decision.class {
             Class::MovedIn { from } => moving(from, here),
             Class::MovedOut { to, .. } => moving(here, to),
-            _ => Doubt::Guard(guard),
+            Class::New
+            | Class::Returning
+            | Class::Changed(_)
+            | Class::Unchanged
+            | Class::Terminated(_)
+            | Class::Missing
+            | Class::Leaving
+            | Class::Kept(_)
+            | Class::Withheld(_) => Doubt::Guard(guard),
         };
         decision.hold(doubt);
     }
@@ -244,6 +259,58 @@ impl Judge<'_, '_> {
                 !UNAPPROVABLE.contains(&guard) && approval.covers(guard, group, value)
             }
         }
+    }
+
+    /// The first export after the records came into doubt is only looked at, until a person has seen what it would do.
+    fn mistrust(&self, groups: &[GroupPlan<'_>]) -> Option<Judgement> {
+        let mistrust = self.input.mistrust?;
+        let sent: u64 = groups.iter().map(|group| group.size() as u64).sum();
+        let groups = groups.iter().filter(|group| group.size() != 0).count();
+        let others = if mistrust.has_other_sources {
+            "; people of other sources go out as far as they are on record"
+        } else {
+            ""
+        };
+        let sum = format!(
+            "{}. {} in {groups} {} would be sent as all there are, and anybody else whom the API covers there would lose \
+             coverage{others}",
+            mistrust.reason,
+            people(sent),
+            if groups == 1 { "group" } else { "groups" }
+        );
+        let seen = Seen { guard: "baseline", group: None, value: sent.max(1), limit: 0, sum };
+        Some(self.judge(seen, Target::File))
+    }
+
+    /// The members of a group that nobody knows, or that are known from a doubtful record only.
+    fn baseline(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        if group.is_known() {
+            return None;
+        }
+        let (name, after) = (group.group, group.size() as u64);
+        let sum = if group.is_doubtful() {
+            format!(
+                "the record of {name} is in doubt: it has {}, and {} would be sent; whoever else the API covers there would \
+                 lose coverage",
+                people(group.size_before() as u64),
+                people(after)
+            )
+        } else if self.input.mistrust.is_some() {
+            format!(
+                "nothing is on record of who is in {name}: submitting {} would remove everybody else whom the API covers there",
+                people(after)
+            )
+        } else {
+            format!(
+                "{name} was in the API before rosterd and its members are not known: submitting {} would remove everybody \
+                 else",
+                people(after)
+            )
+        };
+        // When the whole file is held, the plan goes on to show what would be sent.
+        let target = if self.input.mistrust.is_some() { Target::File } else { Target::Group(at) };
+        let seen = Seen { guard: "baseline", group: Some(name), value: after.max(1), limit: 0, sum };
+        Some(self.judge(seen, target))
     }
 
     /// An export older than the one before it, or one that was accepted earlier and superseded since.
@@ -350,36 +417,43 @@ impl Judge<'_, '_> {
             .collect()
     }
 
+    /// A roster that the API would refuse. Looked at when everything else is decided: whoever is kept is in it too.
+    fn size(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        let (name, largest, after) = (group.group, self.input.policy.members_per_request as u64, group.size() as u64);
+        let sum = format!("{name} would have {after} members (members_per_request = {largest}); it is never split");
+        let seen = Seen { guard: "members_per_request", group: Some(name), value: after, limit: largest, sum };
+        (largest < after && !group.is_held).then(|| self.judge(seen, Target::Group(at)))
+    }
+
+    /// A feed that loses a few people a day.
+    fn rolling(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Option<Judgement> {
+        let guards = self.input.policy.guards;
+        let limit = guards.rolling_removals.filter(|_| 0 < tally.missing + tally.terminated)?;
+        let lost = losses::count(self.input, group);
+        let whole = tally.before + lost.gone;
+        let (limit, said) = line(limit, whole, lost.floor);
+        let members = of_members(lost.all, whole, group.group);
+        let window = window(guards.rolling_window);
+        let sum = format!(
+            "{members} would have lost coverage within {window}, earlier files included, which nobody has approved (limit {said})"
+        );
+        let seen = Seen { guard: "rolling_removals", group: Some(group.group), value: lost.all, limit, sum };
+        Some(self.judge(seen, Target::Losses(at)))
+    }
+
     fn group(&self, at: usize, group: &GroupPlan<'_>) -> Vec<Judgement> {
         let guards = self.input.policy.guards;
         let tally = Tally::of(group);
         let name = group.group;
-        let mut judged = Vec::new();
+        let mut judged = Vec::from_iter(self.baseline(at, group));
         let mut say = |seen: Seen<'_>, target| judged.push(self.judge(seen, target));
         let seen = |guard, value, limit, sum| Seen { guard, group: Some(name), value, limit, sum };
 
-        if !group.is_known() {
-            let after = tally.after;
-            let sum = format!(
-                "{name} was in the API before rosterd and its members are not known: submitting {} would remove everybody \
-                 else",
-                people(after)
-            );
-            say(seen("baseline", after.max(1), 0, sum), Target::Group(at));
-        }
         if group.is_lacking() && tally.after != 0 {
             let sum = format!(
                 "the API has no group {name}: make it with `rosterd groups create {name} --name NAME`, or set create = true"
             );
             say(seen("no_group", tally.after, 0, sum), Target::Group(at));
-        }
-        let largest = self.input.policy.members_per_request as u64;
-        if largest < tally.after {
-            let sum = format!(
-                "{name} would have {} members (members_per_request = {largest}); it is never split",
-                tally.after
-            );
-            say(seen("members_per_request", tally.after, largest, sum), Target::Group(at));
         }
         let removed = tally.missing + tally.terminated + tally.moved_out;
         if tally.after == 0 && 0 < tally.before && 0 < removed {
@@ -403,41 +477,36 @@ impl Judge<'_, '_> {
             );
             say(seen("terminations", tally.terminated, limit, sum), Target::Terminated(at));
         }
-        if let (Some(limit), true) = (guards.rolling_removals, 0 < tally.missing + tally.terminated) {
-            let lost = losses::count(self.input, group);
-            let (limit, said) = line(limit, tally.before + lost.gone, lost.floor);
-            let members = of_members(lost.all, tally.before + lost.gone, name);
-            let sum = format!(
-                "{members} would have lost coverage within {}, earlier files included, which nobody has approved (limit {said})",
-                window(guards.rolling_window)
-            );
-            say(seen("rolling_removals", lost.all, limit, sum), Target::Losses(at));
-        }
-        // A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
-        // termination, and draws its line where terminations do.
-        if let (Some(limit), true) = (guards.terminations, 0 < tally.moved_out) {
-            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
-            let sum = format!(
-                "{} would move to other groups (limit {said})",
-                of_members(tally.moved_out, tally.before, name)
-            );
-            say(seen("moves", tally.moved_out, limit, sum), Target::Moves(at));
-        }
-        if let (Some(limit), true) = (guards.terminations, 0 < tally.replaced) {
-            let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
-            let sum = format!(
-                "{} would leave and join again for another plan (limit {said})",
-                of_members(tally.replaced, tally.before, name)
-            );
-            say(seen("plan_changes", tally.replaced, limit, sum), Target::Replaced(at));
-        }
         if let (Some(limit), true) = (guards.additions, group.size_before() != 0) {
             let (limit, said) = line(limit, tally.before, ADDITIONS_FLOOR);
             let sum =
                 format!("{} would join the {} members of {name} (limit {said})", people(tally.added), tally.before);
             say(seen("additions", tally.added, limit, sum), Target::Group(at));
         }
+        judged.extend(self.rolling(at, group, &tally));
+        judged.extend(self.moves(at, group, &tally));
         judged.retain(|judgement| judgement.report.value != 0);
+        judged
+    }
+
+    /// A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
+    /// termination, and draws its line where terminations do.
+    fn moves(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Vec<Judgement> {
+        let Some(limit) = self.input.policy.guards.terminations else { return Vec::new() };
+        let name = group.group;
+        let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+        let judge = |guard, value, what, target| {
+            let sum = format!("{} would {what} (limit {said})", of_members(value, tally.before, name));
+            self.judge(Seen { guard, group: Some(name), value, limit, sum }, target)
+        };
+        let mut judged = Vec::new();
+        if 0 < tally.moved_out {
+            judged.push(judge("moves", tally.moved_out, "move to other groups", Target::Moves(at)));
+        }
+        if 0 < tally.replaced {
+            let what = "leave and join again for another plan";
+            judged.push(judge("plan_changes", tally.replaced, what, Target::Replaced(at)));
+        }
         judged
     }
 }

@@ -25,8 +25,9 @@ pub(super) fn keep_in_step(groups: &mut [GroupPlan<'_>]) {
             return;
         }
         for (at, place, doubt) in holds {
-            let decision = groups.get_mut(at).and_then(|group| group.decisions.get_mut(place));
-            decision.into_iter().for_each(|decision| decision.hold(doubt.clone()));
+            if let Some(decision) = groups.get_mut(at).and_then(|group| group.decisions.get_mut(place)) {
+                decision.hold(doubt);
+            }
         }
     }
 }
@@ -70,7 +71,12 @@ fn hitch(
             Doubt::Moving { why, .. } => *why,
             Doubt::Guard(guard) => Hitch::Guard(guard),
             Doubt::AnotherPerson => Hitch::Guard("another_person"),
-            _ => Hitch::OtherSide,
+            Doubt::Invalid
+            | Doubt::Conflict
+            | Doubt::Absent { .. }
+            | Doubt::Unidentified
+            | Doubt::OtherSource(_)
+            | Doubt::Renumbered => Hitch::OtherSide,
         },
         _ => Hitch::OtherSide,
     })

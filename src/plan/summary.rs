@@ -22,7 +22,7 @@ pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
         verdict: plan.verdict(),
         guards: plan.guards.clone(),
         problems: problems(plan),
-        groups: plan.groups.iter().map(group).filter(has_news).collect(),
+        groups: plan.groups.iter().filter_map(news).collect(),
         fingerprint: None,
     };
     if report.verdict == PlanVerdict::Hold {
@@ -72,6 +72,12 @@ fn problems(plan: &Plan<'_>) -> Vec<ProblemReport> {
         problem: problem.clone(),
     };
     plan.input.reading.problems.iter().map(report).collect()
+}
+
+/// A group with anything to say; one in doubt always has.
+fn news(plan: &GroupPlan<'_>) -> Option<GroupReport> {
+    let report = group(plan);
+    (has_news(&report) || plan.is_doubtful()).then_some(report)
 }
 
 fn group(plan: &GroupPlan<'_>) -> GroupReport {

@@ -22,6 +22,7 @@ struct Case {
     replace_plans: bool,
     standing: GroupStanding,
     approval: Option<Approval>,
+    mistrust: Option<&'static str>,
     run: RunId,
     source: SourceName,
     rows: u64,
@@ -113,6 +114,7 @@ impl Case {
             replace_plans: false,
             standing: GroupStanding::Ours,
             approval: None,
+            mistrust: None,
             run: RunId::parse("run_1").unwrap(),
             source: SourceName::parse(HRIS).unwrap(),
             rows: 0,
@@ -178,6 +180,7 @@ impl Case {
                 members_per_request: 5000,
                 replace_plans: self.replace_plans,
             },
+            mistrust: self.mistrust.map(|reason| Mistrust { reason, has_other_sources: false }),
             approval: self.approval.as_ref(),
             now: now(),
         };
@@ -327,6 +330,7 @@ fn plan_beside<T>(baseline: Baseline, look: impl FnOnce(&Plan<'_>, &Input<'_>) -
         previous: None,
         modified: None,
         policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
+        mistrust: None,
         approval: None,
         now: now(),
     };
@@ -354,6 +358,61 @@ fn a_group_that_was_there_before_rosterd_is_held_until_a_person_says_so() {
     assert_eq!(case().payload(), [""; 0]);
     let approved = case().with(|case| case.approval = Some(Approval::of(&report)));
     assert_eq!(approved.payload(), ["E1"]);
+}
+
+/// A file that lacks E2, of a group whose record came into doubt.
+fn doubtful() -> Case {
+    let people = vec![covered("E1", "acme"), covered("E3", "acme")];
+    Case::confirmed(&["E1", "E2"]).file(people).with(|case| {
+        case.standing = GroupStanding::Doubtful;
+        case.mistrust = Some("the record is lost");
+    })
+}
+
+#[test]
+fn an_export_that_meets_doubtful_records_is_held_whole_and_shows_what_it_would_send() {
+    let report = doubtful().report();
+    assert_eq!(report.verdict, PlanVerdict::Hold);
+    assert!(doubtful().plan(|plan, _| plan.is_held_whole));
+    let sums: Vec<&str> = report.guards.iter().map(|guard| guard.sum.as_str()).collect();
+    assert_eq!(
+        sums[0],
+        "the record is lost. 3 people in 1 group would be sent as all there are, and anybody else whom the API covers there \
+         would lose coverage"
+    );
+    assert!(sums.iter().any(|sum| sum.starts_with("the record of acme is in doubt: it has 2 people, and 3 people")));
+    assert_eq!(report.groups[0].new, [id("E3")], "told as new, not as held");
+    assert!(report.groups[0].kept[0].is_covered());
+}
+
+#[test]
+fn one_approval_of_doubtful_records_releases_all_of_it_and_confirms_no_absence() {
+    let shown = doubtful().report();
+    let approved = || doubtful().with(|case| case.approval = Some(Approval::of(&shown)));
+    assert!(!approved().plan(|plan, _| plan.is_held_whole));
+    assert_eq!(approved().payload(), ["E1", "E2", "E3"], "E2 was shown as kept");
+    let removals = approved().plan(|plan, _| plan.groups[0].removals());
+    assert_eq!(removals, None, "nobody knows whom it removes, and whoever approved it was told");
+}
+
+#[test]
+fn a_doubtful_group_is_sent_also_when_it_is_as_on_record_and_never_without_approval() {
+    let case = || Case::same(&["E1"]).with(|case| case.standing = GroupStanding::Doubtful);
+    let report = case().report();
+    assert_eq!((report.verdict, report.groups.len()), (PlanVerdict::Hold, 1));
+    assert!(!case().plan(|plan, _| plan.groups[0].is_changed()));
+    let approved = case().with(|case| case.approval = Some(Approval::of(&report)));
+    assert!(approved.plan(|plan, _| plan.groups[0].is_changed()));
+}
+
+#[test]
+fn an_approval_of_doubtful_records_is_no_approval_of_more_people_than_it_showed() {
+    let shown = doubtful().report();
+    let more = doubtful().with(|case| {
+        case.people.push(covered("E9", "acme"));
+        case.approval = Some(Approval::of(&shown));
+    });
+    assert!(more.plan(|plan, _| plan.is_held_whole));
 }
 
 #[test]

@@ -10,11 +10,10 @@ use super::envelope::Kind;
 use super::open::generation;
 use super::rosters::draft_group;
 use super::runs::{draft_run, id_of};
-use super::sentinel::Sentinel;
 use super::sources::draft_source;
 use super::trees::{Draft, Shelf, Writing};
 use super::{GroupRecord, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
-use crate::report::{Batch, Phase};
+use crate::report::{Batch, Phase, Trigger};
 use crate::roster::Entry;
 use crate::roster::ids::{BatchId, GroupRef, RunId};
 
@@ -91,6 +90,14 @@ impl Store {
         self.consistently(|store| store.work_on(Shelf::Outbox, group))
     }
 
+    /// The open batch of a group, without its payload.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_batch(&self, group: &GroupRef) -> Result<Option<Batch>, StoreError> {
+        self.batch_on(Shelf::Outbox, group)
+    }
+
     /// The batch that waits behind the open one, with its payload.
     ///
     /// # Errors
@@ -154,6 +161,7 @@ impl Store {
     pub fn accept(&self, record: &RunRecord, works: Vec<Work>, source: &SourceState) -> Result<Vec<Batch>, StoreError> {
         let writing = self.inner.trees.write();
         self.check_works(&works)?;
+        self.check_doubts(record, &works)?;
         // Payloads first, each for itself: they are large, nothing points to them yet, and what a crash leaves of them
         // is swept when the store is opened.
         let mut batches = Vec::with_capacity(works.len());
@@ -176,6 +184,7 @@ impl Store {
             let key = keys::accepted(&source.source, &export.sha256);
             writing.put(&mut draft, Shelf::Accepted, &key, &records::text(&key, export.run.as_str()))?;
         }
+        self.draft_approved(&writing, &mut draft, (record, source))?;
         for batch in &batches {
             superseded.extend(self.draft_work(&writing, &mut draft, batch, record.run.received_at)?);
         }
@@ -270,6 +279,9 @@ impl Store {
             let key = batch.group.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
         }
+        if roster.is_some() {
+            self.draft_confirmed(&writing, &mut draft, batch)?;
+        }
         if !changes.is_empty() {
             let key = batch.batch.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
@@ -286,7 +298,7 @@ impl Store {
         }
         writing.commit(&draft)?;
         // After the flush, so that it never promises more than there is. The settlement stands whatever happens here.
-        if let Err(error) = Sentinel::new(self.inner.name.clone(), generation).write(&self.inner.dir) {
+        if let Err(error) = self.sentinel(generation).write(&self.inner.dir) {
             tracing::warn!(%error, "the sentinel of the state could not be brought up to date");
         }
         promoted.map(|next| self.with_payload(next)).transpose()
@@ -343,6 +355,20 @@ impl Store {
         Ok(())
     }
 
+    /// Whoever plans for a group in doubt without a person's approval has a fault: nothing of it may be sent.
+    fn check_doubts(&self, record: &RunRecord, works: &[Work]) -> Result<(), StoreError> {
+        if record.run.trigger == Trigger::Approve {
+            return Ok(());
+        }
+        for Work { batch, .. } in works {
+            if self.is_doubtful(&batch.group)? {
+                let detail = format!("the record is in doubt, and nobody approved run {}", record.run.run);
+                return Err(StoreError::out_of_order(&batch.group, detail));
+            }
+        }
+        Ok(())
+    }
+
     fn check_open(&self, batch: &Batch) -> Result<(), StoreError> {
         match self.open_batch_id(&batch.group)? {
             Some(open) if open == batch.batch => Ok(()),
@@ -371,7 +397,9 @@ impl Store {
 
         let open = self.batch_on(Shelf::Outbox, &batch.group)?;
         let waiting = self.batch_on(Shelf::Waiting, &batch.group)?;
-        let may_have_left = open.as_ref().is_some_and(|open| open.phase != Phase::Pending);
+        // What a doubt has overtaken is left alone by the deliverer, wherever it stands, and would block the new work for ever.
+        let is_overtaken = open.as_ref().map_or(Ok(false), |open| self.has_overtaken(&open.batch))?;
+        let may_have_left = !is_overtaken && open.as_ref().is_some_and(|open| open.phase != Phase::Pending);
         let (place, replaced) = if may_have_left {
             (Shelf::Waiting, vec![waiting])
         } else {

@@ -7,6 +7,13 @@ use crate::roster::ids::{BatchId, GroupRef, RunId, SourceName};
 pub(super) const META: &[u8] = b"store";
 /// How many settlements were written; see `sentinel`.
 pub(super) const GENERATION: &[u8] = b"generation";
+/// Since when the records are in doubt, and why; see `doubt`.
+pub(super) const DOUBT: &[u8] = b"doubt";
+
+/// In which era a group was last confirmed; see `doubt`.
+pub(super) fn era(group: &GroupRef) -> Vec<u8> {
+    pair("era", group.as_str())
+}
 
 /// source and content hash
 pub(super) fn accepted(source: &SourceName, sha256: &str) -> Vec<u8> {

@@ -162,6 +162,10 @@ impl Store {
             if record.finished_at.is_none_or(|at| before <= at) || batches.iter().any(|batch| !batch.phase.is_final()) {
                 continue;
             }
+            // The last accepted export of a source stays known: its dates are looked at again.
+            if self.is_last_accepted(&run)? {
+                continue;
+            }
             let mut draft = Draft::default();
             for batch in &batches {
                 let id = batch.batch.as_str().as_bytes();
@@ -176,6 +180,16 @@ impl Store {
             forgotten += 1;
         }
         Ok(forgotten)
+    }
+
+    fn is_last_accepted(&self, run: &RunId) -> Result<bool, StoreError> {
+        for source in self.ids_of::<SourceName>(Shelf::Sources)? {
+            let last = self.source(&source)?.and_then(|state| state.last_accepted);
+            if last.is_some_and(|last| last.run == *run) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn run_without_plan(&self, key: &[u8]) -> Result<Option<RunV1>, StoreError> {

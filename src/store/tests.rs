@@ -4,6 +4,7 @@ use super::*;
 use crate::report::{Phase, RunState};
 use crate::roster::ids::BatchId;
 
+mod doubt;
 mod opening;
 pub(super) mod samples;
 
@@ -272,6 +273,20 @@ fn old_runs_are_forgotten_but_not_what_is_open_or_what_was_accepted() {
     assert!(store.changes(&done.batch.batch).unwrap().is_empty());
     assert_eq!(ids(&store.batches_of_group(&group("acme")).unwrap()), ["bat_2"]);
     assert_eq!(store.accepted(&source(None).source, &"ab".repeat(32)).unwrap().unwrap().as_str(), "run_2");
+}
+
+#[test]
+fn the_last_accepted_export_of_a_source_is_not_forgotten_however_old_it_is() {
+    let (_dir, store) = open();
+    for id in ["run_1", "run_2"] {
+        let mut record = run(id, &[]);
+        record.run.finished_at = Some(time(5));
+        store.put_run(&record).unwrap();
+    }
+    store.put_source(&source(Some("run_1"))).unwrap();
+    assert_eq!(store.forget_before(time(10)).unwrap(), 1);
+    let left = store.runs(&RunFilter::default(), 9).unwrap();
+    assert_eq!(left.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["run_1"]);
 }
 
 #[test]

@@ -420,7 +420,9 @@ impl From<ApiError> for Refusal {
 impl From<SyncError> for Refusal {
     fn from(error: SyncError) -> Self {
         let kind = match &error {
-            SyncError::NoSource(_) | SyncError::Refused(_) | SyncError::Changed => RefusalKind::Usage,
+            SyncError::NoSource(_) | SyncError::Refused(_) | SyncError::Changed | SyncError::Overtaken => {
+                RefusalKind::Usage
+            }
             SyncError::Store(_) => RefusalKind::Store,
             SyncError::Api(_) => RefusalKind::Unavailable,
             SyncError::Read { .. } => RefusalKind::NoInput,

@@ -9,7 +9,7 @@ use crate::plan::{Baseline, GroupStanding, Previous};
 use crate::report::Phase;
 use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
 use crate::roster::{ConfirmedRoster, Entry, Loss, Reading};
-use crate::store::{GroupRecord, SourceState, Store, StoreError};
+use crate::store::{Doubt, GroupRecord, SourceState, Store, StoreError, Work};
 
 use super::examine::Examined;
 use super::{Desk, SyncError};
@@ -17,6 +17,8 @@ use super::{Desk, SyncError};
 /// What the store knows of all groups, of every source: a plan must know where else a person is covered. Loaded while the
 /// export is read; what the API confirms in the meantime is in it too, as under way.
 pub(super) struct Known {
+    /// What of all this cannot be trusted.
+    pub(super) doubt: Option<Doubt>,
     under_way: Vec<UnderWay>,
     rosters: Vec<ConfirmedRoster>,
 }
@@ -36,29 +38,34 @@ impl Known {
     /// The order matters: a batch that is settled between the two steps is then seen twice, as under way and as confirmed, and
     /// nobody whom it added is overlooked.
     pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
+        let doubt = store.doubt()?;
+        let has_overtaken = |work: &Work| doubt.as_ref().is_some_and(|doubt| doubt.has_overtaken(&work.batch.batch));
         let mut under_way = Vec::new();
         let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
         for group in busy {
-            let open = store.work(&group)?;
-            let next = store.next_work(&group)?;
-            let batches = open.iter().chain(&next).map(|work| &work.batch);
-            let arriving = batches.flat_map(|batch| &batch.moves_in).filter(|arrival| arrival.stays.is_none());
-            let arriving = arriving.map(|arrival| (arrival.reference_id.clone(), arrival.from.clone())).collect();
-            let next = next.map(|next| next.payload);
+            let mut open = store.work(&group)?;
+            let mut next = store.next_work(&group)?;
             // What was sent earlier and ended without results may be in force as well.
             let mut abroad = store.abroad(&group)?;
+            // Perhaps sent, perhaps followed by others: it may have added people, and says nothing of who was to leave.
+            for overtaken in [open.take_if(|open| has_overtaken(open)), next.take_if(|next| has_overtaken(next))] {
+                abroad = overtaken.map_or(abroad.clone(), |work| crate::roster::merged(work.payload, abroad));
+            }
             if let Some(open) = &open
                 && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
             {
                 abroad = crate::roster::merged(open.payload.clone(), abroad);
             }
             let in_flight = (!abroad.is_empty()).then_some(abroad);
-            let queued = next.or(open.map(|open| open.payload));
+            let batches = open.iter().chain(&next).map(|work| &work.batch);
+            let arriving = batches.flat_map(|batch| &batch.moves_in).filter(|arrival| arrival.stays.is_none());
+            let arriving = arriving.map(|arrival| (arrival.reference_id.clone(), arrival.from.clone())).collect();
+            let queued = next.or(open).map(|work| work.payload);
             under_way.push(UnderWay { group, in_flight, queued, arriving });
         }
         let mut rosters = Vec::new();
         store.each_roster(|roster| rosters.push(roster))?;
-        Ok(Self { under_way, rosters })
+        Ok(Self { doubt, under_way, rosters })
     }
 
     /// The baselines of all groups that are known, and of those that the reading names.
@@ -69,10 +76,15 @@ impl Known {
         reading: &Reading,
     ) -> BTreeMap<GroupRef, Baseline> {
         let records: BTreeMap<&GroupRef, &GroupRecord> = records.iter().map(|record| (&record.group, record)).collect();
+        let is_in_doubt = |group: &GroupRef| self.doubt.as_ref().is_some_and(|doubt| doubt.groups.contains(group));
+        let is_source_in_doubt = self.doubt.as_ref().is_some_and(|doubt| doubt.sources.contains(&source.name));
         let standing = |group: &GroupRef| match records.get(group) {
+            _ if is_in_doubt(group) => GroupStanding::Doubtful,
             // Ours, or still to be made.
             Some(record) if record.made_by_us || record.id.is_none() => GroupStanding::Ours,
             Some(_) => GroupStanding::Stranger,
+            // Only a plan to be looked at gets here: whoever carries it out asks the API first, and finds it there.
+            None if is_source_in_doubt => GroupStanding::Stranger,
             None if source.group.create => GroupStanding::Ours,
             None => GroupStanding::Lacking,
         };

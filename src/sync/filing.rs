@@ -1,12 +1,14 @@
 //! Where an export ends up in the inbox, and its receipt beside it.
 
+use std::collections::BTreeSet;
+
 use tracing::error;
 
 use crate::config::Source;
 use crate::intake::receipt::{self, Subject, problems_csv};
-use crate::intake::spool::{Beside, Claimed, Place, Spool};
+use crate::intake::spool::{Beside, COPY_PREFIX, Claimed, Place, Spool};
 use crate::report::{Run, RunState};
-use crate::roster::ids::RunId;
+use crate::roster::ids::{RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, Store, StoreError};
 
 use super::{Desk, Job, SyncError, claimed_as};
@@ -130,7 +132,8 @@ impl Desk {
         };
         let inbox = self.source(&record.run.source)?.inbox.clone();
         let path = inbox.join(CLAIMED).join(claimed.trim_start_matches('/'));
-        if path.exists() {
+        let is_own_copy = claimed.trim_start_matches('/').starts_with(COPY_PREFIX);
+        if path.exists() && !is_own_copy {
             // It is handed over again, and filed away then.
             return Ok(());
         }
@@ -205,7 +208,7 @@ fn lies_among_held(filed: &str) -> bool {
 }
 
 /// Marks what `by` takes the place of. Only what came before it: when a crash or an error put this off, newer files may be held
-/// by now.
+/// by now. A look at the last accepted export again is no newer export: what came after that one stays held.
 pub(super) fn supersede_held(store: &Store, by: &Run) -> Result<Vec<RunId>, StoreError> {
     let is_accepted = match by.state {
         RunState::Held => false,
@@ -214,7 +217,7 @@ pub(super) fn supersede_held(store: &Store, by: &Run) -> Result<Vec<RunId>, Stor
         | RunState::Partial
         | RunState::Failed
         | RunState::Unchanged
-        | RunState::Superseded => true,
+        | RunState::Superseded => by.repeats.is_none(),
         RunState::Received | RunState::Planned | RunState::Rejected | RunState::Duplicate | RunState::Discarded => {
             return Ok(Vec::new());
         }
@@ -238,6 +241,17 @@ pub(super) fn supersede_held(store: &Store, by: &Run) -> Result<Vec<RunId>, Stor
         superseded.extend(changed.map(|record| record.run.run));
     }
     Ok(superseded)
+}
+
+/// Where the claimed files lie of the runs that a crash can have left unfiled, relative to the inbox.
+pub(super) fn unfiled(store: &Store, source: &SourceName) -> Result<BTreeSet<String>, StoreError> {
+    let mut paths = BTreeSet::new();
+    let filter = RunFilter { source: Some(source.clone()), ..RunFilter::default() };
+    for run in store.runs(&filter, UNFILED_RUNS)? {
+        let filed = store.run(&run.run)?.and_then(|record| record.filed_as);
+        paths.extend(filed.filter(|path| path.starts_with(CLAIMED)));
+    }
+    Ok(paths)
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

@@ -58,10 +58,14 @@ impl Desk {
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
         let members_per_request = self.config.api.members_per_request;
+        let has_other_sources = 1 < self.config.sources.len();
         let sources: Vec<SourceName> = self.config.sources.iter().map(|source| source.name.clone()).collect();
         let planned = self.store.call(move |store| {
             let mut groups = store.groups()?;
             let is_repeat = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256);
+            let doubt = known.doubt.clone().filter(|doubt| doubt.sources.contains(&source.name));
+            // How often in a row somebody was missing is part of what is in doubt.
+            let absences = if doubt.is_some() { BTreeMap::new() } else { state.absences.clone() };
             let (modified, approval) = match &purpose {
                 // A copy of the last accepted export is a duplicate, however old it is.
                 Purpose::Look { modified, found } => {
@@ -78,11 +82,12 @@ impl Desk {
                 source: &source.name,
                 reading: &examined.reading,
                 baselines: &baselines,
-                absences: &state.absences,
+                absences: &absences,
                 losses: &losses,
                 is_repeat,
                 previous,
                 modified,
+                mistrust: doubt.as_ref().map(|doubt| plan::Mistrust { reason: &doubt.reason, has_other_sources }),
                 policy: plan::Policy {
                     guards: &source.guards,
                     confirm_absence: source.confirm_absence.get(),
@@ -140,7 +145,11 @@ impl Desk {
         (path, export): (&Path, &Export),
         reading: impl Future<Output = Result<Examined, ExamineError>>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
-        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let known = async {
+            self.look_at_inbox(source).await?;
+            self.store.call(Known::load).await
+        };
+        let (examined, known) = tokio::join!(reading, known);
         let examined = match examined {
             Ok(examined) => Examined { name: export.name.clone(), ..examined },
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),

@@ -266,13 +266,14 @@ fn file_violations(store: &Store, inbox: &Path, exports: RangeInclusive<usize>) 
         if run.finished_at.is_none() {
             found.push(format!("{} has no end", run.run));
         }
-        let filed_as = record.filed_as.clone().unwrap_or_default();
+        // A resync has no file.
+        let (Some(file), filed_as) = (&run.file, record.filed_as.clone().unwrap_or_default()) else { continue };
         if !lying.remove(&filed_as) {
             found.push(format!("{} was filed as {filed_as:?}, which is not there, or another run's", run.run));
             continue;
         }
         let batches = store.batches_of(&run.run).unwrap();
-        let name = run.file.as_ref().unwrap().name.as_str();
+        let name = file.name.as_str();
         let zone = chrono_tz::America::New_York;
         let wanted = receipt::render_for(Subject { name, zone }, &run, record.plan.as_ref(), &batches);
         let receipt = format!("{filed_as}.receipt.txt");

@@ -11,6 +11,7 @@ use crate::roster::member::Field;
 
 use super::json::json_plan;
 use super::page::Page;
+use super::status::{COMPARE, NEWER_STATE};
 use super::words::{clean, count, many, shell_path, shell_word, some, stop};
 use super::{Screen, Tone};
 
@@ -91,6 +92,12 @@ fn is_held_whole(guards: &[GuardReport]) -> bool {
 pub(super) fn is_approvable(guards: &[GuardReport]) -> bool {
     let mut held = guards.iter().filter(|guard| guard.verdict == GuardVerdict::Hold).peekable();
     held.peek().is_none() || held.any(|guard| !NEVER_APPROVED.contains(&guard.guard.as_str()))
+}
+
+/// Whether the file is held because the records themselves are in doubt.
+pub(super) fn is_mistrusted(guards: &[GuardReport]) -> bool {
+    let is_it = |guard: &GuardReport| guard.guard == "baseline" && guard.group.is_none();
+    guards.iter().any(|guard| is_it(guard) && guard.verdict == GuardVerdict::Hold)
 }
 
 /// Rows that cost somebody their place, then what was repaired; each by line.
@@ -435,6 +442,10 @@ fn next(page: &mut Page, plan: &PlanReport) {
         }
         PlanVerdict::Hold => {
             page.say("Nothing is sent by `plan`. If the export is wrong, mend it and drop it again.");
+            if is_mistrusted(&plan.guards) {
+                page.say(NEWER_STATE);
+                page.say(COMPARE);
+            }
             page.say(if is_held_whole(&plan.guards) {
                 "If it is right, this records it as a held run and sends nothing:"
             } else {

@@ -8,7 +8,8 @@ use crate::report::{
 
 use super::json::{json_batch, json_run};
 use super::page::Page;
-use super::plan::{Depth, fields, file, groups, guards, is_approvable, problems, sums};
+use super::plan::{Depth, fields, file, groups, guards, is_approvable, is_mistrusted, problems, sums};
+use super::status::{COMPARE, NEWER_STATE};
 use super::words::{clean, many, phase, shell_word, some, span, state, time, trigger};
 use super::{Screen, Tone};
 
@@ -70,6 +71,12 @@ fn facts(page: &mut Page, run: &Run, filed_as: Option<&str>, fingerprint: Option
         fact("lies in", &clean(path));
     }
     fact("trigger", trigger(run.trigger));
+    if let Some(repeat) = &run.repeats {
+        fact(
+            "again",
+            &format!("the export accepted {}; before, {}", time(repeat.accepted_at), clean(repeat.run.as_str())),
+        );
+    }
     if let Some(actor) = &run.actor {
         fact("by", &clean(actor));
     }
@@ -216,6 +223,10 @@ fn next(page: &mut Page, run: &Run, batches: &[Batch], guards: &[GuardReport], h
 
 fn held(page: &mut Page, run: &Run, guards: &[GuardReport], what: &str) {
     page.item(2, &format!("{what} If the export is wrong, drop a mended one: it takes this one's place."));
+    if is_mistrusted(guards) {
+        page.item(2, NEWER_STATE);
+        page.item(2, COMPARE);
+    }
     if is_approvable(guards) {
         page.item(2, "If it is right, release what the guards above hold:");
         page.command(4, &format!("rosterd approve {} --reason TEXT", shell_word(run.run.as_str())));

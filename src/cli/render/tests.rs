@@ -321,6 +321,47 @@ Paused (1): nothing is sent until a person says so
 }
 
 #[test]
+fn a_status_says_what_is_due_by_the_clock_and_what_came_of_it() {
+    let mut well = samples::well();
+    let source = &mut well.sources[0];
+    source.expected_by = Some(at("2026-03-02T12:30:00Z"));
+    source.next_resync = Some(at("2026-03-08T08:00:00Z"));
+    let text = status(&Screen::fixed(100), &well, now());
+    assert!(text.starts_with("All is well.\n"), "{text}");
+    assert!(text.contains("\n  expected   by 2026-03-02T12:30:00Z (in 27 hours)\n"), "{text}");
+    assert!(text.contains("\n  resync     2026-03-08T08:00:00Z (in 6 days)\n"), "{text}");
+
+    let source = &mut well.sources[0];
+    source.overdue_since = Some(at("2026-02-27T12:30:00Z"));
+    source.not_accepted = Some(NotAccepted {
+        run: RunId::parse("run_20260228_060000_000").unwrap(),
+        state: RunState::Held,
+        received_at: at("2026-02-28T06:00:00Z"),
+    });
+    source.recheck_trouble = Some("the last accepted export is not where it was filed: /srv/a.csv".to_owned());
+    source.last_resync = Some(ResyncStatus {
+        run: RunId::parse("run_20260301_080000_000").unwrap(),
+        received_at: at("2026-03-01T08:00:00Z"),
+        finished_at: Some(at("2026-03-01T08:01:00Z")),
+        groups: 12,
+        restored: 2,
+        removed: 1,
+    });
+    let text = status(&Screen::fixed(100), &well, now());
+    for line in [
+        "The export of hris is overdue; dates of hris cannot be re-checked.\n",
+        "\n  overdue    no export was accepted by 2026-02-27T12:30:00Z (44 hours ago): who left stays covered,\n",
+        "\n             the last one came 27 hours ago and was held: rosterd show run_20260228_060000_000\n",
+        "\n  re-check   the last accepted export is not where it was filed: /srv/a.csv; the next accepted\n",
+        "\n             last 60 minutes ago, 12 groups: 2 people had vanished from the API and came back; 1\n",
+        "\n             unknown person lost coverage that nobody planned\n             rosterd show run_20260301_080000_000\n",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+    assert!(!text.contains("expected"), "{text}");
+}
+
+#[test]
 fn groups_fit_80_columns() {
     assert_eq!(
         groups(&Screen::fixed(80), &samples::groups()),

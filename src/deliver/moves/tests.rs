@@ -43,8 +43,8 @@ fn entries(ids: &[&str]) -> Vec<Entry> {
     ids.iter().map(|id| on_plan(id, "pln_basic")).collect()
 }
 
-fn roster(name: &str, ids: &[&str]) -> Option<ConfirmedRoster> {
-    Some(ConfirmedRoster::new(group(name), entries(ids), Vec::new(), at()))
+fn roster(name: &str, ids: &[&str]) -> ConfirmedRoster {
+    ConfirmedRoster::new(group(name), entries(ids), Vec::new(), at())
 }
 
 /// A roster of `acme` with these people, some of whom come from somewhere.
@@ -72,7 +72,7 @@ fn work(ids: &[&str], moves: &[(&str, &str)]) -> Work {
 /// `acme` has these members, and each other group these.
 fn scene(acme: &[&str], others: &[(&str, Holding)]) -> Scene {
     Scene {
-        confirmed: roster("acme", acme),
+        confirmed: Some(roster("acme", acme)),
         is_in_doubt: false,
         others: others.iter().map(|(name, holding)| (group(name), holding.clone())).collect(),
         paused: BTreeSet::new(),
@@ -82,7 +82,7 @@ fn scene(acme: &[&str], others: &[(&str, Holding)]) -> Scene {
 }
 
 fn holding(name: &str, confirmed: &[&str], last: Option<&[&str]>) -> Holding {
-    Holding { confirmed: roster(name, confirmed), in_flight: Vec::new(), last: last.map(entries) }
+    Holding { confirmed: Some(roster(name, confirmed)), in_flight: Vec::new(), last: last.map(entries) }
 }
 
 fn second() -> BatchId {
@@ -101,8 +101,8 @@ fn whole(readiness: Readiness) -> Work {
 
 #[track_caller]
 fn parts(readiness: Readiness) -> (Work, Work) {
-    let Readiness::Parts(now, then) = readiness else { panic!("not in parts: {readiness:?}") };
-    (now, then)
+    let Readiness::Parts(parts) = readiness else { panic!("not in parts: {readiness:?}") };
+    *parts
 }
 
 #[test]

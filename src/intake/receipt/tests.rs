@@ -23,8 +23,8 @@ fn run(state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
-
         approves: None,
+        repeats: None,
     }
 }
 

@@ -121,6 +121,7 @@ fn on_the_way<T>(people: Vec<Person>, has_left: bool, look: impl FnOnce(&Plan<'_
         previous: None,
         modified: None,
         policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
+        mistrust: None,
         approval: None,
         now: now(),
     };

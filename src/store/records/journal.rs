@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::report::Run;
@@ -48,6 +48,14 @@ pub(in crate::store) struct SourceV1 {
     #[serde(default)]
     losses: Vec<LossV1>,
     fired: BTreeMap<String, DateTime<Utc>>,
+    #[serde(default)]
+    first_seen: Option<DateTime<Utc>>,
+    #[serde(default)]
+    last_delivered: Option<DateTime<Utc>>,
+    #[serde(default)]
+    last_resync: Option<RunId>,
+    #[serde(default)]
+    recheck_trouble: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,6 +66,8 @@ struct AcceptedV1 {
     rows: u64,
     modified: Option<DateTime<Utc>>,
     accepted_at: DateTime<Utc>,
+    #[serde(default)]
+    day: Option<NaiveDate>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,25 +111,49 @@ impl From<GroupV1> for GroupRecord {
 
 impl From<&SourceState> for SourceV1 {
     fn from(state: &SourceState) -> Self {
-        let SourceState { source, last_accepted, absences, losses, fired } = state.clone();
-        let absences =
-            absences.into_iter().map(|(who, Absence { exports, since })| (who, AbsenceV1 { exports, since })).collect();
-        let last_accepted = last_accepted.map(|AcceptedExport { run, sha256, name, rows, modified, accepted_at }| {
-            AcceptedV1 { run, sha256, name, rows, modified, accepted_at }
-        });
-        let losses = losses.into_iter().map(Into::into).collect();
-        Self { source, last_accepted, absences, losses, fired }
+        let state = state.clone();
+        let absences = state.absences.into_iter();
+        Self {
+            source: state.source,
+            last_accepted: state.last_accepted.map(AcceptedV1::from),
+            absences: absences.map(|(who, Absence { exports, since })| (who, AbsenceV1 { exports, since })).collect(),
+            losses: state.losses.into_iter().map(Into::into).collect(),
+            fired: state.fired,
+            first_seen: state.first_seen,
+            last_delivered: state.last_delivered,
+            last_resync: state.last_resync,
+            recheck_trouble: state.recheck_trouble,
+        }
     }
 }
 
 impl From<SourceV1> for SourceState {
-    fn from(SourceV1 { source, last_accepted, absences, losses, fired }: SourceV1) -> Self {
-        let absences =
-            absences.into_iter().map(|(who, AbsenceV1 { exports, since })| (who, Absence { exports, since })).collect();
-        let last_accepted = last_accepted.map(|AcceptedV1 { run, sha256, name, rows, modified, accepted_at }| {
-            AcceptedExport { run, sha256, name, rows, modified, accepted_at }
-        });
-        let losses = losses.into_iter().map(Into::into).collect();
-        Self { source, last_accepted, absences, losses, fired }
+    fn from(record: SourceV1) -> Self {
+        let absences = record.absences.into_iter();
+        Self {
+            source: record.source,
+            last_accepted: record.last_accepted.map(AcceptedExport::from),
+            absences: absences.map(|(who, AbsenceV1 { exports, since })| (who, Absence { exports, since })).collect(),
+            losses: record.losses.into_iter().map(Into::into).collect(),
+            fired: record.fired,
+            first_seen: record.first_seen,
+            last_delivered: record.last_delivered,
+            last_resync: record.last_resync,
+            recheck_trouble: record.recheck_trouble,
+        }
+    }
+}
+
+impl From<AcceptedExport> for AcceptedV1 {
+    fn from(export: AcceptedExport) -> Self {
+        let AcceptedExport { run, sha256, name, rows, modified, accepted_at, day } = export;
+        Self { run, sha256, name, rows, modified, accepted_at, day }
+    }
+}
+
+impl From<AcceptedV1> for AcceptedExport {
+    fn from(record: AcceptedV1) -> Self {
+        let AcceptedV1 { run, sha256, name, rows, modified, accepted_at, day } = record;
+        Self { run, sha256, name, rows, modified, accepted_at, day }
     }
 }

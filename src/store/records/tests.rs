@@ -176,3 +176,19 @@ proptest! {
         prop_assert_eq!(unchanges(KEY, &sealed).unwrap(), changes);
     }
 }
+
+#[test]
+fn what_a_source_does_by_the_clock_is_kept() {
+    let source = SourceState {
+        first_seen: Some(samples::time(-90)),
+        last_delivered: Some(samples::time(-3)),
+        last_resync: Some(RunId::parse("run_2").unwrap()),
+        recheck_trouble: Some("gone".to_owned()),
+        last_accepted: samples::source(Some("run_1"))
+            .last_accepted
+            .map(|last| crate::store::AcceptedExport { day: "2026-03-02".parse().ok(), ..last }),
+        ..samples::source(None)
+    };
+    let bytes = json(Kind::Source, KEY, &SourceV1::from(&source)).unwrap();
+    assert_eq!(SourceState::from(unjson::<SourceV1>(Kind::Source, KEY, &bytes).unwrap()), source);
+}

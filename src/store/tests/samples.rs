@@ -110,8 +110,8 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
             batches: batches.iter().map(|id| BatchId::parse(id).unwrap()).collect(),
             reason: None,
             actor: Some("ops".to_owned()),
-
             approves: None,
+            repeats: None,
         },
         plan: Some(plan(file, guard)),
         filed_as: Some("processed/2026-11/x.csv".to_owned()),
@@ -168,10 +168,12 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
             rows: 3,
             modified: Some(time(-5)),
             accepted_at: time(0),
+            day: None,
         }),
         absences: BTreeMap::from([(ReferenceId::parse("E7").unwrap(), Absence { exports: 1, since: time(0) })]),
         losses: Vec::new(),
         fired: BTreeMap::from([("resync".to_owned(), time(-60))]),
+        ..SourceState::new(SourceName::parse("hris").unwrap())
     }
 }
 

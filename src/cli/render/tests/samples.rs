@@ -57,8 +57,8 @@ pub(super) fn run(id: &str, state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
-
         approves: None,
+        repeats: None,
     }
 }
 
@@ -250,9 +250,16 @@ pub(super) fn well() -> Status {
             next_scheduled: Some(at("2026-03-02T11:00:00Z")),
             absent: 0,
             held: Vec::new(),
+            expected_by: None,
+            overdue_since: None,
+            not_accepted: None,
+            recheck_trouble: None,
+            next_resync: None,
+            last_resync: None,
         }],
         under_way: Vec::new(),
         paused: Vec::new(),
+        doubt: None,
         groups: 12,
         members: 1204,
     }
