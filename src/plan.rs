@@ -394,7 +394,7 @@ pub enum Doubt {
     },
     /// Last name and birth date both changed: perhaps the id was given to somebody else.
     AnotherPerson,
-    /// The same person is on the roster under another id.
+    /// The same person is on the roster under another id, or the file has them under another one.
     Renumbered,
     /// A guard holds it.
     Guard(&'static str),
@@ -430,7 +430,7 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
         judged.extend(too_large);
     }
     let mut guards: Vec<GuardReport> = judged.into_iter().map(|judgement| judgement.report).collect();
-    guards.extend(guards::confirmed_by_approval(&groups, &guards));
+    guards.extend(guards::confirmed_by_approval(&input, &groups, &guards));
     let losses = losses::of(&input, &groups);
     Plan { groups, guards, is_held_whole, absences, losses, input }
 }

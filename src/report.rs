@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::export::problem::Problem;
 use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RequestId, RunId, SourceName};
 
+pub mod doubts;
 mod travel;
 
 pub use travel::{Coverage, MemberDetail, MemberEvent, Pending, RosterMember, RosterReport};

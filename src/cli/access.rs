@@ -165,7 +165,7 @@ impl Begun {
                 Some(Err(_)) | None => Err(ExamineError::Read(std::io::Error::other("reading ended abnormally"))),
             }
         };
-        let planned = desk.plan_reading(&self.source, (file, &self.export.name), reading).await;
+        let planned = desk.plan_reading(&self.source, (file, &self.export), reading).await;
         Ok(plan_answer(planned.map_err(Refusal::from)?)?)
     }
 }

@@ -11,7 +11,7 @@ use crate::api::http::HttpApi;
 use crate::clock::Clock;
 use crate::config::{Config, KEY_PLACES, Source};
 use crate::control::Refusal;
-use crate::export::problem::Severity;
+use crate::export::problem::{Severity, likes};
 use crate::intake::spool::{Spool, SpoolError};
 use crate::report::SCHEMA;
 use crate::roster::ids::{PlanId, SourceName};
@@ -243,16 +243,21 @@ fn say_reading(context: &Context, reading: &Reading) -> std::io::Result<()> {
     );
     let (errors, warnings): (Vec<_>, Vec<_>) =
         reading.problems.iter().partition(|problem| problem.code.severity() == Severity::Error);
-    for (title, problems) in [("Cannot be used:", errors), ("Used, but:", warnings)] {
+    let errors = errors.into_iter().map(|problem| {
+        let column = problem.column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
+        let who = problem.reference_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+        let place = if problem.line == 0 { "file".to_owned() } else { format!("line {}", problem.line) };
+        format!("{place}{column}{who}: {}", problem.message)
+    });
+    let warnings = likes(warnings);
+    let warnings = warnings.iter().map(render::warning);
+    for (title, problems) in [("Cannot be used:", errors.collect::<Vec<_>>()), ("Used, but:", warnings.collect())] {
         if problems.is_empty() {
             continue;
         }
         writeln!(text, "\n{title}").unwrap_or_default();
         for problem in problems.iter().take(PROBLEMS_SHOWN) {
-            let column = problem.column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
-            let who = problem.reference_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
-            let place = if problem.line == 0 { "file".to_owned() } else { format!("line {}", problem.line) };
-            writeln!(text, "  {place}{column}{who}: {}", problem.message).unwrap_or_default();
+            writeln!(text, "  {problem}").unwrap_or_default();
         }
         if PROBLEMS_SHOWN < problems.len() {
             let more = problems.len() - PROBLEMS_SHOWN;

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Write};
 pub use history::runs;
 pub use json::{json_batch, json_groups, json_member, json_plan, json_roster, json_run, json_runs, json_status};
 pub use plan::plan;
+pub(in crate::cli) use plan::warning;
 pub use progress::ProgressBar;
 pub use show::{batch, run};
 pub use status::{groups, status};

@@ -54,8 +54,8 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
     judged.extend(judge.invalid_rows());
     judged.extend(judge.field_changed(groups));
     judged.extend(judge.identity_changes(groups, identity));
-    judged.extend(judge.people("another_person", groups, &identity.another_person, &Doubt::AnotherPerson));
-    judged.extend(judge.people("renumbered", groups, &identity.renumbered, &Doubt::Renumbered));
+    judged.extend(judge.people("another_person", (&identity.another_person, &[]), &Doubt::AnotherPerson));
+    judged.extend(judge.people("renumbered", (&identity.renumbered, &identity.former), &Doubt::Renumbered));
     for (at, group) in groups.iter().enumerate() {
         judged.extend(judge.group(at, group));
     }
@@ -97,7 +97,9 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
             Target::People(places, doubt) => {
                 for place in places {
                     let group = groups.get_mut(place.group);
-                    if let Some(decision) = group.and_then(|group| group.decisions.get_mut(place.decision)) {
+                    let decision = group.and_then(|group| group.decisions.get_mut(place.decision));
+                    // Who is kept for another reason stays so for that reason.
+                    if let Some(decision) = decision.filter(|decision| is_any_change(&decision.class)) {
                         decision.hold(doubt.clone());
                     }
                 }
@@ -161,16 +163,22 @@ fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target:
 
 /// What an approval of the held plan does beyond the guards' own people: it confirms every absence (`design.md` 10). One line a
 /// group, so that whoever approves has seen it.
-pub(super) fn confirmed_by_approval(groups: &[GroupPlan<'_>], guards: &[GuardReport]) -> Vec<GuardReport> {
-    if !guards.iter().any(|report| report.verdict == GuardVerdict::Hold) {
+pub(super) fn confirmed_by_approval(
+    input: &Input<'_>,
+    groups: &[GroupPlan<'_>],
+    guards: &[GuardReport],
+) -> Vec<GuardReport> {
+    // An approval of doubtful records confirms no absence.
+    if input.mistrust.is_some() || !guards.iter().any(|report| report.verdict == GuardVerdict::Hold) {
         return Vec::new();
     }
     let absent = |group: &GroupPlan<'_>| {
         let is_absent = |decision: &&Decision<'_>| matches!(decision.class, Class::Kept(Doubt::Absent { .. }));
         let value = group.decisions.iter().filter(is_absent).count() as u64;
         let members = of_members(value, group.size_before() as u64, group.group);
-        let sum =
-            format!("{members} are missing for the first time; an approval of this run confirms it and removes them");
+        let sum = format!(
+            "{members} are not in this file, and covered until more files lack them; an approval says that they have left, and removes them"
+        );
         (value != 0).then(|| GuardReport {
             guard: "confirm_absence".to_owned(),
             group: Some(group.group.clone()),
@@ -389,8 +397,13 @@ impl Judge<'_, '_> {
         Some(self.judge(Seen { guard: "identity_changes", group: None, value, limit, sum }, Target::File))
     }
 
-    /// People who are held one by one, reported group by group.
-    fn people(&self, guard: &'static str, groups: &[GroupPlan<'_>], places: &[Place], doubt: &Doubt) -> Vec<Judgement> {
+    /// People who are held one by one, and with them those whom they were before; reported group by group.
+    fn people(
+        &self,
+        guard: &'static str,
+        (places, former): (&[Place], &[(Place, Place)]),
+        doubt: &Doubt,
+    ) -> Vec<Judgement> {
         let what = if *doubt == Doubt::AnotherPerson {
             "with another last name and another birth date under the same id: perhaps it was given to somebody else"
         } else {
@@ -399,10 +412,12 @@ impl Judge<'_, '_> {
         let by_group = places.chunk_by(|a, b| a.group == b.group);
         by_group
             .filter_map(|places| {
-                let group = groups.get(places.first()?.group)?;
+                let group = self.groups.get(places.first()?.group)?;
                 let sum = format!("{} of {} {what}", people(places.len() as u64), group.group);
                 let seen = Seen { guard, group: Some(group.group), value: places.len() as u64, limit: 0, sum };
-                Some(self.judge(seen, Target::People(places.to_vec(), doubt.clone())))
+                let former = former.iter().filter(|(new, _)| places.binary_search(new).is_ok()).map(|(_, old)| *old);
+                let held = places.iter().copied().chain(former).collect();
+                Some(self.judge(seen, Target::People(held, doubt.clone())))
             })
             .collect()
     }
@@ -423,8 +438,10 @@ impl Judge<'_, '_> {
         let whole = tally.before + lost.gone;
         let (limit, said) = line(limit, whole, lost.floor);
         let members = of_members(lost.all, whole, group.group);
-        let window = humantime::format_duration(guards.rolling_window);
-        let sum = format!("{members} would be gone within {window}, without anybody's approval (limit {said})");
+        let window = window(guards.rolling_window);
+        let sum = format!(
+            "{members} would have lost coverage within {window}, earlier files included, which nobody has approved (limit {said})"
+        );
         let seen = Seen { guard: "rolling_removals", group: Some(group.group), value: lost.all, limit, sum };
         Some(self.judge(seen, Target::Losses(at)))
     }
@@ -550,6 +567,16 @@ fn line(limit: Limit, whole: u64, floor: u64) -> (u64, String) {
 fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `7 days`: whoever reads it does not know the language of the config.
+fn window(length: std::time::Duration) -> String {
+    const DAY: u64 = 86_400;
+    match length.as_secs() / DAY {
+        1 if length.as_secs() == DAY => "1 day".to_owned(),
+        days if 1 < days && length.as_secs() == days * DAY => format!("{days} days"),
+        _ => humantime::format_duration(length).to_string(),
+    }
 }
 
 fn people(count: u64) -> String {

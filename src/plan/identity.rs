@@ -14,14 +14,17 @@ use super::{Class, Doubt, GroupPlan, Record};
 pub(super) struct Identity {
     /// Ids whose last name and birth date both changed.
     pub(super) another_person: Vec<Place>,
-    /// New ids of people who are covered under an id that the file lacks.
+    /// New ids of people who are covered under an id that the file lacks, in order.
     pub(super) renumbered: Vec<Place>,
+    /// Of each of those, in order, the old id whose removal is due: to end the one while the other is held would leave the person
+    /// without coverage.
+    pub(super) former: Vec<(Place, Place)>,
     /// Ids with two of last name, birth date and e-mail changed, and the renumbered.
     pub(super) drifted: u64,
 }
 
 /// A decision's position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) group: usize,
     pub(super) decision: usize,
@@ -44,12 +47,14 @@ impl<'a> Likeness<'a> {
 /// Looks through the plain difference.
 pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
     let mut identity = Identity::default();
-    let mut gone: HashMap<Likeness<'_>, usize> = HashMap::new();
-    for decision in groups.iter().flat_map(|group| &group.decisions) {
-        let is_gone =
-            matches!(decision.class, Class::Missing | Class::Kept(Doubt::Absent { .. } | Doubt::Unidentified));
-        if let (true, Some(entry)) = (is_gone, decision.before) {
-            *gone.entry(Likeness::of(&entry.member)).or_default() += 1;
+    let mut gone: HashMap<Likeness<'_>, Vec<Place>> = HashMap::new();
+    for (group, plan) in groups.iter().enumerate() {
+        for (at, decision) in plan.decisions.iter().enumerate() {
+            let is_gone =
+                matches!(decision.class, Class::Missing | Class::Kept(Doubt::Absent { .. } | Doubt::Unidentified));
+            if let (true, Some(entry)) = (is_gone, decision.before) {
+                gone.entry(Likeness::of(&entry.member)).or_default().push(Place { group, decision: at });
+            }
         }
     }
     for (group, plan) in groups.iter().enumerate() {
@@ -66,10 +71,10 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
                         identity.drifted += 1;
                     }
                 }
-                (Class::New | Class::Returning, Some(Record::Fresh { member, .. }))
-                    if !gone.is_empty() && gone.contains_key(&Likeness::of(member)) =>
-                {
+                (Class::New | Class::Returning, Some(Record::Fresh { member, .. })) => {
+                    let Some(former) = gone.get(&Likeness::of(member)) else { continue };
                     identity.renumbered.push(place);
+                    identity.former.extend(former.iter().map(|old| (place, *old)));
                     identity.drifted += 1;
                 }
                 _ => {}

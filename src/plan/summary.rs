@@ -3,7 +3,7 @@
 use crate::export::problem::Severity;
 use crate::report::{
     ChangedMember, FileFacts, GroupReport, KeptMember, MovedIn, MovedOut, NOT_ADDED, PlanReport, PlanVerdict,
-    ProblemReport,
+    ProblemReport, doubts,
 };
 use crate::roster::ids::ReferenceId;
 
@@ -138,25 +138,24 @@ fn has_news(report: &GroupReport) -> bool {
 fn words(doubt: &Doubt, is_covered: bool) -> String {
     let stays = if is_covered { "still covered" } else { NOT_ADDED };
     match doubt {
-        Doubt::Invalid => format!("{stays}: the row cannot be used as it is"),
-        Doubt::Conflict => format!("{stays}: rows of this person contradict each other"),
+        Doubt::Invalid => format!("{stays}: {}", doubts::INVALID),
+        Doubt::Conflict => format!("{stays}: {}", doubts::CONFLICT),
         Doubt::Absent { seen, needed } => {
-            format!("{stays}: missing from {seen} of the {needed} exports in a row that confirm an absence")
+            format!("{stays}: missing from {seen} of the {needed} {}", doubts::ABSENT)
         }
-        Doubt::Unidentified => format!("{stays}: missing, but a row without a readable id could be theirs"),
-        Doubt::OtherSource(source) => format!("{stays}: the record of source {source} counts"),
+        Doubt::Unidentified => format!("{stays}: {}", doubts::UNIDENTIFIED),
+        Doubt::OtherSource(source) => format!("{stays}: {} {source} counts", doubts::OTHER_SOURCE),
         Doubt::Moving { from, to, why } => {
             let why = match why {
-                Hitch::Guard(guard) => format!("held by the guard {guard}"),
+                Hitch::Guard(guard) => format!("{} {guard}", doubts::GUARD),
                 Hitch::Paused => format!("held, since {to} is paused"),
                 Hitch::OtherSide => "held, since one of the two groups is held or the person is in doubt".to_owned(),
             };
-            format!("{stays}: the move from {from} to {to} is {why}")
+            format!("{stays}: {} from {from} to {to} is {why}", doubts::MOVE)
         }
-        Doubt::AnotherPerson => {
-            format!("{stays}: last name and birth date both changed; perhaps the id was given to somebody else")
-        }
-        Doubt::Renumbered => format!("{stays}: the same person is on a roster under another id"),
-        Doubt::Guard(guard) => format!("{stays}: held by the guard {guard}"),
+        Doubt::AnotherPerson => format!("{stays}: {}", doubts::ANOTHER_PERSON),
+        Doubt::Renumbered if is_covered => format!("{stays}: {}", doubts::RENUMBERED_AWAY),
+        Doubt::Renumbered => format!("{stays}: {}", doubts::RENUMBERED),
+        Doubt::Guard(guard) => format!("{stays}: {} {guard}", doubts::GUARD),
     }
 }

@@ -484,7 +484,7 @@ fn one_approval_covers_the_absences_that_it_confirms_and_no_others() {
     let held = case(8, None).report();
     let line = held.guards.iter().find(|guard| guard.guard == "confirm_absence").unwrap();
     assert_eq!((line.value, line.verdict), (8, GuardVerdict::Hold));
-    assert!(line.sum.starts_with("8 of 20 members of acme are missing for the first time"), "{}", line.sum);
+    assert!(line.sum.starts_with("8 of 20 members of acme are not in this file"), "{}", line.sum);
     let approval = Approval::of(&held);
     // The guard `removals` asks about eight of twenty, who were shown: nothing is asked twice.
     let (verdict, size) = case(8, Some(approval.clone())).plan(|plan, _| (plan.verdict(), plan.groups[0].size()));
@@ -521,7 +521,7 @@ fn a_feed_that_loses_a_few_people_every_day_is_held() {
         let guard = report.guards.iter().find(|guard| guard.guard == "rolling_removals").unwrap();
         (guard.verdict, guard.sum.clone())
     };
-    let said = "4 of 20 members of acme would be gone within 7days, without anybody's approval (limit 4 = 20%)";
+    let said = "4 of 20 members of acme would have lost coverage within 7 days, earlier files included, which nobody has approved (limit 4 = 20%)";
     assert_eq!(sum(case(vec![loss("G1", 1, true), loss("G2", 6, false)])), (GuardVerdict::Pass, said.to_owned()));
     let five = || vec![loss("G1", 1, true), loss("G2", 6, false), loss("G3", 2, false)];
     assert_eq!(sum(case(five())).0, GuardVerdict::Hold);
@@ -585,6 +585,29 @@ fn a_person_under_a_new_id_is_not_added_beside_the_old_one() {
     renumbered.reference_id = id("1");
     let case = Case::confirmed(&["E1"]).file(vec![person("1", Some("acme"), Standing::Covered(Box::new(renumbered)))]);
     assert_eq!(case.payload(), ["E1"]);
+}
+
+#[test]
+fn the_old_id_of_a_person_stays_while_the_new_one_is_held_and_goes_when_it_is_released() {
+    let covered = |id: &str| person(id, Some("acme"), Standing::Covered(Box::new(member(id, "Erie"))));
+    let listed = named("E", 30);
+    let case = || {
+        let mut renumbered = member("E0005", "Erie");
+        let members: Vec<&str> = listed.iter().map(String::as_str).collect();
+        let gone = renumbered.reference_id.clone();
+        renumbered.reference_id = id("F0005");
+        let new = person("F0005", Some("acme"), Standing::Covered(Box::new(renumbered)));
+        let rest = listed.iter().filter(|it| it.as_str() != gone.as_str()).map(|it| covered(it));
+        Case::confirmed(&members).file(rest.chain([new]).collect()).with(|case| case.confirm_absence = 1)
+    };
+    // One missing person of thirty is below every limit.
+    assert_eq!(case().payload(), listed);
+    assert_eq!(case().class_of("E0005"), Class::Kept(Doubt::Renumbered));
+    assert_eq!(case().plan(|plan, _| plan.losses.len()), 0);
+    let report = case().report();
+    let approved = || case().with(|case| case.approval = Some(Approval::of(&report)));
+    assert_eq!(approved().class_of("E0005"), Class::Missing);
+    assert_eq!(approved().class_of("F0005"), Class::New);
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Desk {
     async fn plan_export(&self, export: Export, body: Body<'_>) -> Result<Answer, Refusal> {
         let source = choose_source(&self.config, export.source.as_ref())?.name.clone();
         let file = self.receive(&export, body).await?;
-        plan_answer(self.plan_file(file.path(), &export.name, &source, export.as_of).await?)
+        plan_answer(self.plan_file(file.path(), &export, &source).await?)
     }
 
     async fn sync_export(

@@ -167,38 +167,55 @@ pub(super) fn losses(store: &Store, sources: &[SourceName]) -> Result<Vec<Loss>,
     Ok(losses)
 }
 
+/// Groups of a reading that are not on record.
+#[derive(Default)]
+pub(super) struct Unheard {
+    organization: Option<String>,
+    /// Those that the API has: they were there before rosterd.
+    pub(super) theirs: Vec<GroupRecord>,
+    /// Those that it lacks, with the names that the export gives them.
+    lacking: Vec<(GroupRef, String)>,
+}
+
 impl Desk {
     /// Makes sure that every group of the reading is on record: those that the API has, and the intent to make those that it
     /// lacks. Asks the API only when there is a group that nobody has heard of.
     pub(super) async fn learn_groups(&self, source: &Source, examined: &Examined) -> Result<(), SyncError> {
+        let Unheard { organization, theirs, lacking } = self.find_groups(examined).await?;
+        if let Some(organization) = organization {
+            self.store.call(move |store| store.bind_organization(&organization)).await?;
+        }
+        for record in &theirs {
+            info!(group = %record.group, "the group was in the API before rosterd");
+        }
+        let to_make = |(group, name)| GroupRecord { group, id: None, name, made_by_us: false, paused: None };
+        let lacking = lacking.into_iter().filter(|_| source.group.create).map(to_make);
+        let records: Vec<GroupRecord> = theirs.into_iter().chain(lacking).collect();
+        self.store.call(move |store| records.iter().try_for_each(|record| store.put_group(record))).await?;
+        Ok(())
+    }
+
+    /// Looks which groups of the reading that are not on record the API has. Stores nothing, and asks only when there are such.
+    pub(super) async fn find_groups(&self, examined: &Examined) -> Result<Unheard, SyncError> {
         let named = examined.reading.groups.clone();
         let known: HashSet<GroupRef> =
             self.store.call(|store| Ok(store.groups()?.into_iter().map(|record| record.group).collect())).await?;
         let unheard: Vec<(GroupRef, String)> = named.into_iter().filter(|(group, _)| !known.contains(group)).collect();
+        let mut result = Unheard::default();
         if unheard.is_empty() {
-            return Ok(());
+            return Ok(result);
         }
         let there = self.api.groups().await?;
-        if let Some(organization) = there.iter().find_map(|found| found.organization_id.clone()) {
-            self.store.call(move |store| store.bind_organization(&organization)).await?;
-        }
-        let create = source.group.create;
-        let records: Vec<GroupRecord> = unheard
-            .into_iter()
-            .filter_map(|(group, name)| {
-                let found = there.iter().find(|found| found.external_reference_id.as_ref() == Some(&group));
-                match found {
-                    Some(found) => {
-                        info!(group = %group, "the group was in the API before rosterd");
-                        let (id, name) = (Some(found.id.clone()), found.name.clone());
-                        Some(GroupRecord { group, id, name, made_by_us: false, paused: None })
-                    }
-                    None if create => Some(GroupRecord { group, id: None, name, made_by_us: false, paused: None }),
-                    None => None,
+        result.organization = there.iter().find_map(|group| group.organization_id.clone());
+        for (group, name) in unheard {
+            match there.iter().find(|there| there.external_reference_id.as_ref() == Some(&group)) {
+                Some(there) => {
+                    let (id, name) = (Some(there.id.clone()), there.name.clone());
+                    result.theirs.push(GroupRecord { group, id, name, made_by_us: false, paused: None });
                 }
-            })
-            .collect();
-        self.store.call(move |store| records.iter().try_for_each(|record| store.put_group(record))).await?;
-        Ok(())
+                None => result.lacking.push((group, name)),
+            }
+        }
+        Ok(result)
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::config::{PlanChange, Source};
+use crate::control::Export;
 use crate::export::problem::Broken;
 use crate::plan::{self, Approval, Plan, reasons};
 use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport, Reason};
@@ -19,8 +20,13 @@ use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
 pub(super) enum Purpose {
-    /// To be looked at: no payload is composed, and the file's age does not count.
-    Look,
+    /// To be looked at: no payload is composed, and nothing is stored.
+    Look {
+        /// When the file was last modified.
+        modified: DateTime<Utc>,
+        /// Groups of the export that are not on record, and that the API has.
+        found: Vec<GroupRecord>,
+    },
     /// To be carried out.
     Carry {
         /// When the file was last modified.
@@ -55,15 +61,20 @@ impl Desk {
         let has_other_sources = 1 < self.config.sources.len();
         let sources: Vec<SourceName> = self.config.sources.iter().map(|source| source.name.clone()).collect();
         let planned = self.store.call(move |store| {
-            let groups = store.groups()?;
+            let mut groups = store.groups()?;
+            let is_repeat = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256);
             let doubt = known.doubt.clone().filter(|doubt| doubt.sources.contains(&source.name));
             // How often in a row somebody was missing is part of what is in doubt.
             let absences = if doubt.is_some() { BTreeMap::new() } else { state.absences.clone() };
-            let baselines = known.baselines(&groups, &source, &examined.reading);
             let (modified, approval) = match &purpose {
-                Purpose::Look => (None, None),
+                // A copy of the last accepted export is a duplicate, however old it is.
+                Purpose::Look { modified, found } => {
+                    groups.extend(found.iter().cloned());
+                    (Some(*modified).filter(|_| !is_repeat), None)
+                }
                 Purpose::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
             };
+            let baselines = known.baselines(&groups, &source, &examined.reading);
             let losses = baseline::losses(store, &sources)?;
             let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
             let input = plan::Input {
@@ -73,7 +84,7 @@ impl Desk {
                 baselines: &baselines,
                 absences: &absences,
                 losses: &losses,
-                is_repeat: state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256),
+                is_repeat,
                 previous,
                 modified,
                 mistrust: doubt.as_ref().map(|doubt| plan::Mistrust { reason: &doubt.reason, has_other_sources }),
@@ -96,7 +107,7 @@ impl Desk {
             Ok(Planned {
                 counts: plan.counts(),
                 works: match &purpose {
-                    Purpose::Look => Vec::new(),
+                    Purpose::Look { .. } => Vec::new(),
                     Purpose::Carry { .. } => works(store, &plan, &input)?,
                 },
                 is_held_whole: plan.is_held_whole,
@@ -108,21 +119,20 @@ impl Desk {
         Ok(planned.await?)
     }
 
-    /// What would change. Sends and stores nothing; the API is not asked, so a group that nobody has heard of yet counts as
-    /// one to be made.
+    /// What would change. Sends and stores nothing. When the export names a group that nobody has heard of, the API is asked
+    /// whether it has it, as a pass would do; without a key that group counts as one to be made.
     ///
     /// # Errors
     /// [`SyncError`]; a broken file is an answer, with the verdict `reject`.
     pub async fn plan_file(
         &self,
         path: &Path,
-        name: &str,
+        export: &Export,
         source: &SourceName,
-        as_of: Option<NaiveDate>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let source = self.source(source)?;
-        let reading = examine::whole(path, source, today(source, as_of, self.clock.now()));
-        self.plan_reading(source, (path, name), reading).await
+        let reading = examine::whole(path, source, today(source, export.as_of, self.clock.now()));
+        self.plan_reading(source, (path, export), reading).await
     }
 
     /// [`Desk::plan_file`] for whoever has begun to read the export already.
@@ -132,7 +142,7 @@ impl Desk {
     pub async fn plan_reading(
         &self,
         source: &Source,
-        (path, name): (&Path, &str),
+        (path, export): (&Path, &Export),
         reading: impl Future<Output = Result<Examined, ExamineError>>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let known = async {
@@ -141,15 +151,17 @@ impl Desk {
         };
         let (examined, known) = tokio::join!(reading, known);
         let examined = match examined {
-            Ok(examined) => Examined { name: name.to_owned(), ..examined },
+            Ok(examined) => Examined { name: export.name.clone(), ..examined },
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
         if let Some(broken) = examine::unusable(&examined.reading) {
             return Ok(Err(broken));
         }
+        let found = if self.config.api.key.is_some() { self.find_groups(&examined).await?.theirs } else { Vec::new() };
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(source, &run, (examined, known?), Purpose::Look).await?;
+        let purpose = Purpose::Look { modified: export.modified, found };
+        let planned = self.plan(source, &run, (examined, known?), purpose).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::export::problem::Severity;
+use crate::export::problem::{Likes, Severity, likes};
 use crate::report::{
     Counts, FileFacts, GroupReport, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport,
 };
@@ -29,6 +29,9 @@ const GROUP_LINES: usize = 60;
 const GROUP_SUMS: usize = 20;
 /// Entries of one group's class that are told apart: fields that changed, other groups, reasons.
 const PARTS: usize = 5;
+
+/// Groups of which one guard says its sentence in full.
+const ALIKE: usize = 3;
 
 /// Guards that no approval can pass, since what they stop cannot work.
 const NEVER_APPROVED: [&str; 2] = ["no_group", "members_per_request"];
@@ -107,7 +110,29 @@ pub(super) fn problems(page: &mut Page, plan: &PlanReport, depth: Depth) {
     };
     let left = room.saturating_sub(errors.len());
     list_problems(page, "Rows that cannot be used", errors, room);
-    list_problems(page, "Rows that are used, with something to know", warnings, left);
+    list_warnings(page, "Rows that are used, with something to know", &warnings, left);
+}
+
+/// Repairs, those that say the same together.
+fn list_warnings(page: &mut Page, heading: &str, reports: &[&ProblemReport], room: usize) {
+    let found = likes(reports.iter().map(|report| &report.problem));
+    if found.is_empty() {
+        return;
+    }
+    page.heading(&format!("{heading} ({})", found.iter().map(|likes| likes.count).sum::<u64>()));
+    for likes in found.iter().take(room) {
+        page.item(2, &warning(likes));
+    }
+    rest(page, found.len(), room);
+}
+
+/// One finding, or several that say the same.
+pub(in crate::cli) fn warning(likes: &Likes<'_>) -> String {
+    let place = likes.place().map_or_else(|| "file".to_owned(), |place| place.to_lowercase());
+    let column = likes.first.column.as_deref().map(|column| format!(", {}", clean(column))).unwrap_or_default();
+    let person = likes.first.reference_id.as_deref().filter(|_| likes.count == 1);
+    let person = person.map(|id| format!(", id {}", clean(id))).unwrap_or_default();
+    format!("{place}{column}{person}: {}{}", clean(&likes.message), stop(&likes.message))
 }
 
 fn list_problems(page: &mut Page, heading: &str, mut reports: Vec<&ProblemReport>, room: usize) {
@@ -155,17 +180,50 @@ pub(super) fn guards(page: &mut Page, guards: &[GuardReport], depth: Depth) {
         Depth::Full => (usize::MAX, usize::MAX),
     };
     for (list, room) in [(&loud, loud_room), (&near, near_room)] {
-        for guard in list.iter().take(room) {
+        let folded = fold(list);
+        for (guard, others) in folded.iter().take(room) {
             let (word, tone) = guard_word(guard);
-            page.entry(2, word, Some(tone), &format!("{}: {}", clean(&guard.guard), clean(&guard.sum)));
+            let text = others.as_deref().unwrap_or(&guard.sum);
+            page.entry(2, word, Some(tone), &format!("{}: {}", clean(&guard.guard), clean(text)));
         }
-        rest(page, list.len(), room);
+        rest(page, folded.len(), room);
     }
     if !far.is_empty() {
         let other = if loud.is_empty() && near.is_empty() { "" } else { "other " };
         let guards = if far.len() == 1 { "guard" } else { "guards" };
         page.item(2, &format!("{} {other}{guards} passed, not near a limit.", far.len()));
     }
+}
+
+/// Guards in their order; of one that says its sentence in many groups the first few, then one line with the other groups.
+fn fold<'a>(guards: &[&'a GuardReport]) -> Vec<(&'a GuardReport, Option<String>)> {
+    let mut folded = Vec::new();
+    let mut seen: BTreeMap<(&str, GuardVerdict), Vec<&GuardReport>> = BTreeMap::new();
+    for guard in guards {
+        let alike = seen.entry((guard.guard.as_str(), guard.verdict)).or_default();
+        alike.push(guard);
+        if alike.len() <= ALIKE {
+            folded.push((*guard, None));
+        }
+    }
+    for alike in seen.values() {
+        match alike.get(ALIKE..) {
+            None | Some([]) => {}
+            Some([only]) => folded.push((*only, None)),
+            Some(others @ [first, ..]) => {
+                let group =
+                    |guard: &&GuardReport| guard.group.as_ref().map_or("the file", |group| group.as_str()).to_owned();
+                let people: u64 = others.iter().map(|guard| guard.value).sum();
+                let groups = many(count(others.len()), "more group", "more groups");
+                let text = format!("the same in {groups}, {people} in all: {}", some(others, group));
+                folded.push((*first, Some(text)));
+            }
+        }
+    }
+    // What belongs together stands together, in the order in which each guard came first.
+    let order = |name: &str| guards.iter().position(|guard| guard.guard == name);
+    folded.sort_by_key(|(guard, _)| order(&guard.guard));
+    folded
 }
 
 /// From four fifths of the limit on, the next export may well be held.

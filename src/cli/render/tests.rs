@@ -452,7 +452,8 @@ fn a_plan_of_two_thousand_groups_stays_readable() {
     let said = plan(&Screen::fixed(80), &report, &samples::counts());
     assert!(said.lines().count() <= 200, "{} lines", said.lines().count());
     assert!(said.contains("… and 480 more (--json has all)"), "{said}");
-    assert!(said.contains("… and 1985 more (--json has all)"), "{said}");
+    let said_once = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said_once.contains("held removals_max: the same in 1997 more groups, 23964 in all:"), "{said}");
     assert!(said.contains(" more groups: +"), "{said}");
     assert!(said.ends_with("rosterd approve RUN --reason TEXT\n"), "{said}");
 }
