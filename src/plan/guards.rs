@@ -3,6 +3,8 @@
 //! All of them are evaluated on the plain difference even when one already holds, so that one approval covers exactly what
 //! it shows. Then what is held is put back to what is confirmed.
 
+use std::collections::HashSet;
+
 use crate::config::Limit;
 use crate::report::{GuardReport, GuardVerdict};
 use crate::roster::ids::GroupRef;
@@ -51,11 +53,29 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
     judged.extend(judge.field_changed(groups));
     judged.extend(judge.identity_changes(groups, identity));
     judged.extend(judge.people("another_person", groups, &identity.another_person, &Doubt::AnotherPerson));
-    judged.extend(judge.people("renumbered", groups, &identity.renumbered, &Doubt::Renumbered));
+    for mut judgement in judge.people("renumbered", groups, &identity.renumbered, &Doubt::Renumbered) {
+        // Whoever may not join under the new id must not leave under the old one: they would be covered under neither.
+        if let Target::People(places, _) = &mut judgement.target {
+            let new: HashSet<Place> = places.iter().copied().collect();
+            places.extend(identity.leaving.iter().filter(|(joining, _)| new.contains(joining)).map(|(_, old)| *old));
+        }
+        judged.push(judgement);
+    }
+    let held = held_places(&judged);
     for (at, group) in groups.iter().enumerate() {
-        judged.extend(judge.group(at, group));
+        judged.extend(judge.group(at, group, &held));
     }
     judged
+}
+
+/// The people whom a guard holds one by one.
+fn held_places(judged: &[Judgement]) -> HashSet<Place> {
+    let held = judged.iter().filter(|judgement| judgement.report.verdict == GuardVerdict::Hold);
+    let places = held.filter_map(|judgement| match &judgement.target {
+        Target::People(places, _) => Some(places.iter().copied()),
+        Target::File | Target::Group(_) | Target::Missing(_) | Target::Terminated(_) | Target::Removals(_) => None,
+    });
+    places.flatten().collect()
 }
 
 /// Puts back what is held. Whether the whole file is held.
@@ -249,9 +269,9 @@ impl Judge<'_, '_> {
             .collect()
     }
 
-    fn group(&self, at: usize, group: &GroupPlan<'_>) -> Vec<Judgement> {
+    fn group(&self, at: usize, group: &GroupPlan<'_>, held: &HashSet<Place>) -> Vec<Judgement> {
         let guards = self.input.policy.guards;
-        let tally = Tally::of(group);
+        let tally = Tally::of(at, group, held);
         let name = group.group;
         let mut judged = Vec::new();
         let mut say = |seen: Seen<'_>, target| judged.push(self.judge(seen, target));
@@ -280,8 +300,8 @@ impl Judge<'_, '_> {
             );
             say(seen("members_per_request", tally.after, largest, sum), Target::Group(at));
         }
-        let removed = tally.missing + tally.terminated;
-        if tally.after == 0 && 0 < tally.before && 0 < removed {
+        let removed = tally.emptying;
+        if 0 < removed {
             let sum = format!("all {} members of {name} would be removed", tally.before);
             say(seen("empty", removed, 0, sum), Target::Removals(at));
         }
@@ -319,13 +339,26 @@ struct Tally {
     added: u64,
     missing: u64,
     terminated: u64,
+    /// Removals, where nobody would be left.
+    emptying: u64,
 }
 
 impl Tally {
-    fn of(group: &GroupPlan<'_>) -> Self {
+    /// `held` are those who are held one by one: they neither join nor leave, so a group is not kept from being emptied by whoever
+    /// may not join it.
+    fn of(at: usize, group: &GroupPlan<'_>, held: &HashSet<Place>) -> Self {
         let count =
             |is: fn(&Decision<'_>) -> bool| group.decisions.iter().filter(|decision| is(decision)).count() as u64;
+        let is_held = |decision: usize| held.contains(&Place { group: at, decision });
+        let stays = |(at, decision): &(usize, &Decision<'_>)| {
+            if is_held(*at) { decision.before.is_some() } else { decision.after.is_some() }
+        };
+        let is_removal = |class: &Class| matches!(class, Class::Missing | Class::Terminated(_));
+        let places = || group.decisions.iter().enumerate();
+        let is_emptied = group.size_before() != 0 && !places().any(|place| stays(&place));
+        let removed = places().filter(|(at, decision)| is_removal(&decision.class) && !is_held(*at)).count() as u64;
         Self {
+            emptying: if is_emptied { removed } else { 0 },
             before: group.size_before() as u64,
             after: group.size() as u64,
             added: count(|decision| matches!(decision.class, Class::New | Class::Returning)),

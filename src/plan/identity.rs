@@ -16,12 +16,14 @@ pub(super) struct Identity {
     pub(super) another_person: Vec<Place>,
     /// New ids of people who are covered under an id that the file lacks.
     pub(super) renumbered: Vec<Place>,
+    /// Each of the renumbered whose old id would be removed: the place of the new id, and that of the old one.
+    pub(super) leaving: Vec<(Place, Place)>,
     /// Ids with two of last name, birth date and e-mail changed, and the renumbered.
     pub(super) drifted: u64,
 }
 
 /// A decision's position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pub(super) group: usize,
     pub(super) decision: usize,
@@ -44,12 +46,16 @@ impl<'a> Likeness<'a> {
 /// Looks through the plain difference.
 pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
     let mut identity = Identity::default();
-    let mut gone: HashMap<Likeness<'_>, usize> = HashMap::new();
-    for decision in groups.iter().flat_map(|group| &group.decisions) {
-        let is_gone =
-            matches!(decision.class, Class::Missing | Class::Kept(Doubt::Absent { .. } | Doubt::Unidentified));
-        if let (true, Some(entry)) = (is_gone, decision.before) {
-            *gone.entry(Likeness::of(&entry.member)).or_default() += 1;
+    let mut gone: HashMap<Likeness<'_>, Vec<(Place, bool)>> = HashMap::new();
+    for (group, plan) in groups.iter().enumerate() {
+        for (at, decision) in plan.decisions.iter().enumerate() {
+            let is_removed = matches!(decision.class, Class::Missing);
+            let is_gone =
+                is_removed || matches!(decision.class, Class::Kept(Doubt::Absent { .. } | Doubt::Unidentified));
+            if let (true, Some(entry)) = (is_gone, decision.before) {
+                let place = Place { group, decision: at };
+                gone.entry(Likeness::of(&entry.member)).or_default().push((place, is_removed));
+            }
         }
     }
     for (group, plan) in groups.iter().enumerate() {
@@ -66,11 +72,12 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
                         identity.drifted += 1;
                     }
                 }
-                (Class::New | Class::Returning, Some(Record::Fresh { member, .. }))
-                    if !gone.is_empty() && gone.contains_key(&Likeness::of(member)) =>
-                {
+                (Class::New | Class::Returning, Some(Record::Fresh { member, .. })) if !gone.is_empty() => {
+                    let Some(former) = gone.get(&Likeness::of(member)) else { continue };
                     identity.renumbered.push(place);
                     identity.drifted += 1;
+                    let removed = former.iter().filter(|(_, is_removed)| *is_removed);
+                    identity.leaving.extend(removed.map(|(old, _)| (place, *old)));
                 }
                 _ => {}
             }

@@ -64,8 +64,8 @@ pub(crate) enum Flaw {
     CutLines(u32),
     /// The file ends within a row, at so many hundredths of its bytes.
     CutWithin(u32),
-    /// The file ends within the last cell of the last row.
-    CutCell,
+    /// The file lacks so many of its last bytes.
+    CutCell(usize),
     Empty,
     HeaderOnly,
     RenamedHeader(usize),
@@ -95,7 +95,7 @@ impl Flaw {
             Self::ManyBad(_) => "many bad rows",
             Self::CutLines(_) => "cut at a line",
             Self::CutWithin(_) => "cut within a line",
-            Self::CutCell => "cut within the last cell",
+            Self::CutCell(_) => "cut within the last cell",
             Self::Empty => "empty",
             Self::HeaderOnly => "header only",
             Self::RenamedHeader(_) => "renamed header",
@@ -127,6 +127,8 @@ pub(crate) struct Row {
     is_bad: bool,
     birth_cell: Option<String>,
     status_cell: Option<String>,
+    /// The file ends within it, where nothing shows it: nobody must lose anything by it, and what it says is anything.
+    pub(crate) is_cut: bool,
     person: usize,
 }
 
@@ -175,6 +177,7 @@ impl Export {
                     is_bad: false,
                     birth_cell: None,
                     status_cell: None,
+                    is_cut: false,
                     person: number,
                 });
             }
@@ -195,7 +198,8 @@ impl Export {
         (flaws, shape, order): (&[Flaw], &Shape, &[usize]),
     ) -> Self {
         let mut text = whole;
-        let mut is_broken = rows.is_empty() || shape.header.is_some();
+        let is_optional = |column: usize| COLUMNS.get(column).is_some_and(|name| matches!(*name, "Email" | "Phone"));
+        let mut is_broken = rows.is_empty() || shape.header.is_some_and(|column| !is_optional(column));
         match shape.cut {
             None => {}
             Some(Cut::At(hundredths)) => {
@@ -210,8 +214,8 @@ impl Export {
                 }
                 is_broken |= rows.is_empty();
             }
-            Some(Cut::Cell) => {
-                text.truncate(text.len().saturating_sub(2));
+            Some(Cut::Cell(bytes)) => {
+                text.truncate(text.len().saturating_sub(bytes));
                 let cut_row = text.rsplit('\n').next().unwrap_or_default().to_owned();
                 doubtful_tail(&mut rows, &cut_row, order);
             }
@@ -263,6 +267,12 @@ impl Export {
         self.by_id.keys()
     }
 
+    /// Whether the file ends within that line, so that it may say anything.
+    pub(crate) fn is_cut_on(&self, line: u64) -> bool {
+        let at = usize::try_from(line).ok().and_then(|line| line.checked_sub(2));
+        at.and_then(|at| self.rows.get(at)).is_some_and(|row| row.is_cut)
+    }
+
     /// Whose row stands on a line of the file.
     pub(crate) fn id_on(&self, line: u64) -> Option<&str> {
         let at = usize::try_from(line).ok()?.checked_sub(2)?;
@@ -272,6 +282,7 @@ impl Export {
     /// Rows that nobody could use, at least.
     pub(crate) fn bad_rows(&self, today: NaiveDate) -> usize {
         let is_lost = |row: &Row| match &row.id {
+            _ if row.is_cut => false,
             None => true,
             Some(id) => row.doubtful(today) || (row.covers(today) && self.said(id, today) == Some(Said::Doubt)),
         };
@@ -299,7 +310,7 @@ struct Shape {
 #[derive(Clone, Copy)]
 enum Cut {
     At(u32),
-    Cell,
+    Cell(usize),
 }
 
 /// The row in which a file ends: whoever it is about, nobody can say what is meant.
@@ -308,6 +319,7 @@ fn doubtful_tail(rows: &mut [Row], cut: &str, order: &[usize]) {
     let cells: Vec<&str> = cut.split(',').collect();
     let at = order.iter().position(|column| *column == 0).unwrap_or_default();
     row.is_bad = true;
+    row.is_cut = true;
     row.status_cell = Some(String::new());
     // The last of the cells may be half of an id.
     if cells.len() <= at + 1 {
@@ -376,14 +388,22 @@ fn apply(flaw: &Flaw, rows: &mut Vec<Row>, shape: &mut Shape, company: &Company)
         }
         Flaw::CutLines(hundredths) => rows.truncate(rows.len() * *hundredths as usize / 100),
         Flaw::CutWithin(hundredths) => shape.cut = Some(Cut::At(*hundredths)),
-        Flaw::CutCell => shape.cut = Some(Cut::Cell),
+        Flaw::CutCell(bytes) => shape.cut = Some(Cut::Cell(*bytes)),
         Flaw::Empty | Flaw::HeaderOnly => {
             rows.clear();
             if *flaw == Flaw::Empty {
                 shape.header = Some(usize::MAX);
             }
         }
-        Flaw::RenamedHeader(column) => shape.header = Some(*column),
+        Flaw::RenamedHeader(column) => {
+            shape.header = Some(*column);
+            // E-mail and phone are nobody's duty: without their column nobody has one.
+            match COLUMNS[*column] {
+                "Email" => rows.iter_mut().for_each(|row| row.record.email.clear()),
+                "Phone" => rows.iter_mut().for_each(|row| row.record.phone.clear()),
+                _ => {}
+            }
+        }
         Flaw::Shift(column) => shift(rows, *column),
         Flaw::LostZeros => {
             for row in rows.iter_mut() {
@@ -401,6 +421,7 @@ fn apply(flaw: &Flaw, rows: &mut Vec<Row>, shape: &mut Shape, company: &Company)
                     is_bad: false,
                     birth_cell: None,
                     status_cell: None,
+                    is_cut: false,
                     person: usize::MAX,
                 });
             }

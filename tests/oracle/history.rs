@@ -569,7 +569,7 @@ impl Making<'_> {
             14 => Flaw::ManyBad(*self.rng.choice(&[8, 20, 60, 100]).unwrap()),
             15..=17 => Flaw::CutLines(self.rng.u32(5..98)),
             18 => Flaw::CutWithin(self.rng.u32(1..100)),
-            19 => Flaw::CutCell,
+            19 => Flaw::CutCell(self.rng.usize(2..5)),
             20 => Flaw::Empty,
             21 => Flaw::HeaderOnly,
             22 => Flaw::RenamedHeader(self.rng.usize(0..COLUMNS.len())),

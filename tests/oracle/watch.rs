@@ -34,6 +34,8 @@ pub(crate) struct Sent {
     pub(crate) members: BTreeMap<String, SentMember>,
     /// Whom the API covered when it left.
     pub(crate) before: BTreeMap<String, Record>,
+    /// Who was then on another group's roster, under the same id.
+    pub(crate) elsewhere: Vec<(String, String)>,
 }
 
 /// What was written down.
@@ -66,6 +68,16 @@ impl Watched {
         let group = self.reference(id);
         let store = self.store.lock().unwrap().clone();
         let work = GroupRef::parse(&group).ok().and_then(|group| store?.work(&group).ok()?);
+        let others: Vec<String> =
+            self.sandbox.groups().into_iter().map(|other| other.reference).filter(|other| *other != group).collect();
+        let before = roster(&self.sandbox, &group);
+        let mut elsewhere = Vec::new();
+        for other in others {
+            let there = self.sandbox.roster(&other);
+            let ids = members.iter().map(|entry| entry.member.reference_id.to_string());
+            let both = ids.filter(|id| !before.contains_key(id) && there.contains_key(id));
+            elsewhere.extend(both.map(|id| (id, other.clone())));
+        }
         let members = members.iter().map(|entry| {
             let sent = SentMember {
                 record: record(entry),
@@ -77,7 +89,8 @@ impl Watched {
         });
         let sent = Sent {
             at: self.clock.now(),
-            before: roster(&self.sandbox, &group),
+            before,
+            elsewhere,
             run: work.map(|work| work.batch.run),
             members: members.collect(),
             group,
