@@ -37,15 +37,16 @@ impl Violation {
 #[derive(Clone, Debug)]
 pub(crate) struct Approved {
     file: String,
+    at: DateTime<Utc>,
     pub(crate) ceilings: Vec<(String, Option<String>, u64)>,
 }
 
 impl Approved {
-    pub(crate) fn of(run: &Run, guards: &[GuardReport]) -> Self {
+    pub(crate) fn of(run: &Run, guards: &[GuardReport], at: DateTime<Utc>) -> Self {
         let held = guards.iter().filter(|guard| guard.verdict == GuardVerdict::Hold);
         let ceilings = held.map(|guard| (guard.guard.clone(), guard.group.as_ref().map(ToString::to_string), guard.value));
         let file = run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
-        Self { file, ceilings: ceilings.collect() }
+        Self { file, at, ceilings: ceilings.collect() }
     }
 
     fn allows(&self, guard: &str, group: Option<&str>, value: usize) -> bool {
@@ -242,7 +243,10 @@ impl Judge {
             }
         }
         let approval = (run.trigger == Trigger::Approve)
-            .then(|| self.approvals.iter().rfind(|approved| Some(&approved.file) == file.as_ref()).cloned())
+            .then(|| {
+                let fits = |approved: &&Approved| Some(&approved.file) == file.as_ref() && approved.at <= run.received_at;
+                self.approvals.iter().rfind(fits).cloned()
+            })
             .flatten();
         let today = run.received_at.with_timezone(&chrono_tz::America::New_York).date_naive();
         let mut seen = Seen {
@@ -407,7 +411,9 @@ impl Judge {
         if let Some(older) = last.and_then(|last| last.run.as_ref()).filter(|last| run < *last) {
             return Err(Violation::new("P5", format!("{group}: a roster of {run} left after one of {older}")));
         }
-        if let Some((id, from)) = sent.elsewhere.first() {
+        // Of a group that was there before, nobody here knew whom it covers.
+        let known = |(_, from): &&(String, String)| !self.strangers.contains(from);
+        if let Some((id, from)) = sent.elsewhere.iter().find(known) {
             return Err(Violation::new("P5", format!("{group}: {id} was submitted while covered in {from}")));
         }
         if self.strangers.contains(group) {
@@ -594,7 +600,9 @@ impl Judge {
         let is_weak = self.judge_removal(group, id, &decided)?;
         let seen = &self.runs[&decided];
         let export = seen.file.as_ref().map(|name| &self.files[name].1).filter(|_| is_weak);
-        for other in export.iter().flat_map(|export| export.ids()) {
+        // Whoever was covered under both ids loses nothing by losing one.
+        let is_new = |other: &&String| !seen.covered.contains_key(*other);
+        for other in export.iter().flat_map(|export| export.ids()).filter(is_new) {
             let Some(Said::Covered { group: to, record }) = export.and_then(|export| export.said(other, seen.today)) else {
                 continue;
             };
@@ -735,7 +743,14 @@ impl Judge {
                 }
             }
         }
-        let lacking = where_to.iter().filter(|(id, _)| !found.contains(**id));
+        // Once wrong data was approved, the API may take one person for another, and refuse them for ever.
+        let requests = sandbox.requests();
+        let is_taken_for_another = |id: &str, group: &String| {
+            let last = requests.iter().rfind(|request| request.group == *group && request.completed_at.is_some());
+            let failures = last.iter().flat_map(|request| &request.failures);
+            failures.into_iter().any(|failure| failure.reference_id == id && failure.reason.contains("another reference_id"))
+        };
+        let lacking = where_to.iter().filter(|(id, group)| !found.contains(**id) && !is_taken_for_another(id, group));
         wrong.extend(lacking.map(|(id, group)| format!("{group}: {id} should be covered and is not")));
         wrong
     }

@@ -28,6 +28,8 @@ pub(crate) struct Tally {
     pub(crate) kept: Counts,
     pub(crate) states: Counts,
     pub(crate) faults: Counts,
+    /// Microseconds of the machine's time by what they were spent on.
+    pub(crate) spent: Counts,
 }
 
 fn count(counts: &mut Counts, name: &str) {
@@ -69,6 +71,11 @@ impl Tally {
         count(&mut self.states, state);
     }
 
+    pub(crate) fn spend(&mut self, on: &str, since: std::time::Instant) {
+        let micros = u64::try_from(since.elapsed().as_micros()).unwrap();
+        *self.spent.entry(on.to_owned()).or_default() += micros;
+    }
+
     pub(crate) fn fault(&mut self, fault: &str) {
         count(&mut self.faults, fault);
     }
@@ -99,6 +106,7 @@ impl Tally {
             (&mut self.kept, &other.kept),
             (&mut self.states, &other.states),
             (&mut self.faults, &other.faults),
+            (&mut self.spent, &other.spent),
         ] {
             for (name, count) in more {
                 *sum.entry(name.clone()).or_default() += count;
@@ -114,7 +122,7 @@ impl Tally {
         format!(
             "{} histories, {} days, {} files ({} accepted), {} rosters taken by the API, {} added, {} removed ({} by absence, {} \
              groups emptied), {} members failed, {} approvals, {} discards, {} kills, {} restarts, {} rounds to the truth\n\
-             events: {}\nguards that held: {}\npeople in doubt: {}\nruns: {}\nfaults met: {}",
+             events: {}\nguards that held: {}\npeople in doubt: {}\nruns: {}\nfaults met: {}\nmilliseconds: {}",
             self.histories,
             self.days,
             self.files,
@@ -135,6 +143,7 @@ impl Tally {
             list(&self.kept),
             list(&self.states),
             list(&self.faults),
+            list(&self.spent.iter().map(|(on, micros)| (on.clone(), micros / 1000)).collect()),
         )
     }
 }
