@@ -353,12 +353,13 @@ impl Tally {
         let stays = |(at, decision): &(usize, &Decision<'_>)| {
             if is_held(*at) { decision.before.is_some() } else { decision.after.is_some() }
         };
-        let is_removal = |class: &Class| matches!(class, Class::Missing | Class::Terminated(_));
-        let places = || group.decisions.iter().enumerate();
-        let is_emptied = group.size_before() != 0 && !places().any(|place| stays(&place));
-        let removed = places().filter(|(at, decision)| is_removal(&decision.class) && !is_held(*at)).count() as u64;
+        let decisions = || group.decisions.iter().enumerate();
+        // Once as if everything were approved, so that one approval covers all that follows from it.
+        let is_emptied =
+            !decisions().any(|(_, decision)| decision.after.is_some()) || !decisions().any(|place| stays(&place));
+        let removed = count(|decision| matches!(decision.class, Class::Missing | Class::Terminated(_)));
         Self {
-            emptying: if is_emptied { removed } else { 0 },
+            emptying: if is_emptied && group.size_before() != 0 { removed } else { 0 },
             before: group.size_before() as u64,
             after: group.size() as u64,
             added: count(|decision| matches!(decision.class, Class::New | Class::Returning)),

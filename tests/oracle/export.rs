@@ -57,7 +57,10 @@ pub(crate) enum Flaw {
     /// A filter was left on: one division has no rows.
     LacksDivision(usize),
     /// Everybody but so many of a division is gone, by the word of the file.
-    AllTerminated { division: usize, but: usize },
+    AllTerminated {
+        division: usize,
+        but: usize,
+    },
     /// So many rows, counted by hundredths, have broken birth dates.
     ManyBad(u32),
     /// Only the first rows, by hundredths, arrive.
@@ -73,7 +76,10 @@ pub(crate) enum Flaw {
     /// Ids lost their leading zeros.
     LostZeros,
     /// So many strangers are listed in a division.
-    Strangers { division: usize, count: usize },
+    Strangers {
+        division: usize,
+        count: usize,
+    },
     /// Everybody is in one division.
     OneDivision(usize),
 }
@@ -281,10 +287,13 @@ impl Export {
 
     /// Rows that nobody could use, at least.
     pub(crate) fn bad_rows(&self, today: NaiveDate) -> usize {
+        // Rows that contradict each other are lost; beside one that cannot be read nothing can be compared.
+        let has_unreadable = |id: &String| self.by_id[id].iter().any(|at| self.rows[*at].doubtful(today));
         let is_lost = |row: &Row| match &row.id {
             _ if row.is_cut => false,
             None => true,
-            Some(id) => row.doubtful(today) || (row.covers(today) && self.said(id, today) == Some(Said::Doubt)),
+            Some(id) if has_unreadable(id) => row.doubtful(today),
+            Some(id) => row.covers(today) && self.said(id, today) == Some(Said::Doubt),
         };
         self.rows.iter().filter(|row| is_lost(row)).count()
     }

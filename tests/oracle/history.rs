@@ -168,7 +168,8 @@ impl History {
         let days = days.unwrap_or_else(|| rng.u64(20..=60));
         let shape = shape(&mut rng);
         let company = Company { people: shape.people.clone(), today: FIRST_DAY, renumbered: 0 };
-        let mut making = Making { rng, shape: &shape, company, events: Vec::new(), day: 0, salt: 0, ills: Ills::default() };
+        let mut making =
+            Making { rng, shape: &shape, company, events: Vec::new(), day: 0, salt: 0, ills: Ills::default() };
         making.temper();
         for day in 0..days {
             making.day(day);

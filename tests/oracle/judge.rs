@@ -44,15 +44,16 @@ pub(crate) struct Approved {
 impl Approved {
     pub(crate) fn of(run: &Run, guards: &[GuardReport], at: DateTime<Utc>) -> Self {
         let held = guards.iter().filter(|guard| guard.verdict == GuardVerdict::Hold);
-        let ceilings = held.map(|guard| (guard.guard.clone(), guard.group.as_ref().map(ToString::to_string), guard.value));
+        let ceilings =
+            held.map(|guard| (guard.guard.clone(), guard.group.as_ref().map(ToString::to_string), guard.value));
         let file = run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
         Self { file, at, ceilings: ceilings.collect() }
     }
 
     fn allows(&self, guard: &str, group: Option<&str>, value: usize) -> bool {
-        self.ceilings.iter().any(|(name, of, ceiling)| {
-            name == guard && of.as_deref() == group && value as u64 <= *ceiling
-        })
+        self.ceilings
+            .iter()
+            .any(|(name, of, ceiling)| name == guard && of.as_deref() == group && value as u64 <= *ceiling)
     }
 }
 
@@ -244,7 +245,8 @@ impl Judge {
         }
         let approval = (run.trigger == Trigger::Approve)
             .then(|| {
-                let fits = |approved: &&Approved| Some(&approved.file) == file.as_ref() && approved.at <= run.received_at;
+                let fits =
+                    |approved: &&Approved| Some(&approved.file) == file.as_ref() && approved.at <= run.received_at;
                 self.approvals.iter().rfind(fits).cloned()
             })
             .flatten();
@@ -306,8 +308,7 @@ impl Judge {
         }
         let feed = &mut self.feeds[seen.source];
         let is_repeat = feed.last.as_ref().is_some_and(|(sha256, ..)| *sha256 == export.sha256);
-        let known: BTreeSet<String> =
-            feed.accepted.iter().filter_map(|run| self.runs.get(run)?.file.clone()).collect();
+        let known: BTreeSet<String> = feed.accepted.iter().filter_map(|run| self.runs.get(run)?.file.clone()).collect();
         let mut ids: BTreeSet<String> = feed.absent.keys().cloned().collect();
         for file in known.iter().rev().take(12) {
             ids.extend(self.files[file].1.ids().cloned());
@@ -412,7 +413,9 @@ impl Judge {
             return Err(Violation::new("P5", format!("{group}: a roster of {run} left after one of {older}")));
         }
         // Of a group that was there before, nobody here knew whom it covers.
-        let known = |(_, from): &&(String, String)| !self.strangers.contains(from);
+        let known = |(id, from): &&(String, String)| {
+            earlier.iter().any(|earlier| earlier.group == *from && earlier.members.contains_key(id))
+        };
         if let Some((id, from)) = sent.elsewhere.iter().find(known) {
             return Err(Violation::new("P5", format!("{group}: {id} was submitted while covered in {from}")));
         }
@@ -471,7 +474,10 @@ impl Judge {
         }
         match export.said(id, seen.today) {
             Some(Said::Covered { group: said, record })
-                if people::reference(said) == group && record == member.record => Ok(()),
+                if people::reference(said) == group && record == member.record =>
+            {
+                Ok(())
+            }
             said => Err(Violation::new(
                 "P1",
                 format!("{id} in a roster of {group} as {:?}, but {name} of {run} says {said:?}", member.record),
@@ -515,7 +521,10 @@ impl Judge {
                 })
             });
             if !is_approved {
-                return Err(Violation::new("P2", format!("{group} was emptied by {decided:?}, and nobody approved it")));
+                return Err(Violation::new(
+                    "P2",
+                    format!("{group} was emptied by {decided:?}, and nobody approved it"),
+                ));
             }
         }
         Ok(())
@@ -577,7 +586,8 @@ impl Judge {
             };
         };
         let owner: usize = held.source.trim_start_matches('s').parse().unwrap();
-        let of_owner = self.runs.range(..=run.clone()).rev().filter(|(_, seen)| seen.source == owner && seen.is_accepted);
+        let of_owner =
+            self.runs.range(..=run.clone()).rev().filter(|(_, seen)| seen.source == owner && seen.is_accepted);
         let mut decided = None;
         for (other, seen) in of_owner {
             if *other <= held.run {
@@ -589,7 +599,8 @@ impl Judge {
             }
             let said = seen.file.as_ref().and_then(|name| self.files[name].1.said(id, seen.today));
             if let Some(Said::Covered { .. } | Said::Doubt) = &said {
-                let text = format!("{id} of {group} was removed by {run}, although {:?} of {other} says {said:?}", seen.file);
+                let text =
+                    format!("{id} of {group} was removed by {run}, although {:?} of {other} says {said:?}", seen.file);
                 return Err(Violation::new("P1", text));
             }
         }
@@ -603,7 +614,8 @@ impl Judge {
         // Whoever was covered under both ids loses nothing by losing one.
         let is_new = |other: &&String| !seen.covered.contains_key(*other);
         for other in export.iter().flat_map(|export| export.ids()).filter(is_new) {
-            let Some(Said::Covered { group: to, record }) = export.and_then(|export| export.said(other, seen.today)) else {
+            let Some(Said::Covered { group: to, record }) = export.and_then(|export| export.said(other, seen.today))
+            else {
                 continue;
             };
             let is_here = people::reference(to) == group && journal.sent[at].members.contains_key(other);
@@ -643,9 +655,8 @@ impl Judge {
         let set = sets.entry(group.to_owned()).or_default();
         set.insert(id.to_owned());
         let count = set.len();
-        let may = |guard: &str| {
-            seen.approval.as_ref().is_some_and(|approved| approved.allows(guard, Some(group), count))
-        };
+        let may =
+            |guard: &str| seen.approval.as_ref().is_some_and(|approved| approved.allows(guard, Some(group), count));
         let limits: &[(&str, usize)] = if is_absent {
             &[("removals", share(10, size).max(1)), ("removals_max", 25)]
         } else {
@@ -669,7 +680,9 @@ impl Judge {
             covered.extend(sandbox.roster(&group.reference).into_keys());
         }
         for (source, feed) in self.feeds.iter().enumerate() {
-            let Some((last, seen)) = feed.accepted.last().and_then(|run| Some((run, self.runs.get(run)?))) else { continue };
+            let Some((last, seen)) = feed.accepted.last().and_then(|run| Some((run, self.runs.get(run)?))) else {
+                continue;
+            };
             let Some(export) = seen.file.as_ref().map(|name| &self.files[name].1) else { continue };
             for (id, (_, owner)) in &seen.covered {
                 let is_listed = |day| matches!(export.said(id, day), Some(Said::Covered { .. } | Said::Doubt));
@@ -679,7 +692,10 @@ impl Judge {
                     && !covered.contains(id)
                     && !self.failed.contains(id)
                 {
-                    return Err(Violation::new("P1", format!("{id} was covered, {last} lists them, and they are gone")));
+                    return Err(Violation::new(
+                        "P1",
+                        format!("{id} was covered, {last} lists them, and they are gone"),
+                    ));
                 }
             }
         }
@@ -705,19 +721,25 @@ impl Judge {
         }
         let silent = |source: &str| {
             let number: usize = source.trim_start_matches('s').parse().unwrap();
-            let has_row = |person: &people::Person| person.source == number && person.standing != people::Standing::Outside;
+            let has_row =
+                |person: &people::Person| person.source == number && person.standing != people::Standing::Outside;
             !company.people.iter().any(has_row)
         };
         let mut found: BTreeSet<String> = BTreeSet::new();
         for group in sandbox.groups() {
             let reference = group.reference;
+            // Nobody approved anything about it: no file ever named it.
+            if self.strangers.contains(&reference) {
+                found.extend(sandbox.roster(&reference).into_keys());
+                continue;
+            }
             let members = roster(sandbox, &reference);
             let confirmed = store.and_then(|store| store.roster(&GroupRef::parse(&reference).unwrap()).unwrap());
             for (id, record) in &members {
                 found.insert(id.clone());
-                let entry = confirmed.as_ref().and_then(|roster| {
-                    roster.members().iter().find(|entry| entry.member.reference_id.as_str() == id)
-                });
+                let entry = confirmed
+                    .as_ref()
+                    .and_then(|roster| roster.members().iter().find(|entry| entry.member.reference_id.as_str() == id));
                 match entry {
                     None => wrong.push(format!("{reference}: {id} is covered and not confirmed")),
                     Some(entry) if !self.runs.contains_key(&entry.origin.run) => {
@@ -748,7 +770,9 @@ impl Judge {
         let is_taken_for_another = |id: &str, group: &String| {
             let last = requests.iter().rfind(|request| request.group == *group && request.completed_at.is_some());
             let failures = last.iter().flat_map(|request| &request.failures);
-            failures.into_iter().any(|failure| failure.reference_id == id && failure.reason.contains("another reference_id"))
+            failures
+                .into_iter()
+                .any(|failure| failure.reference_id == id && failure.reason.contains("another reference_id"))
         };
         let lacking = where_to.iter().filter(|(id, group)| !found.contains(**id) && !is_taken_for_another(id, group));
         wrong.extend(lacking.map(|(id, group)| format!("{group}: {id} should be covered and is not")));

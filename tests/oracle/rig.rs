@@ -524,7 +524,9 @@ impl<'h> Rig<'h> {
             let is_busy = self.process.as_ref().is_some_and(|process| {
                 let store = &process.desk.store;
                 let is_asked = !process.asked.is_empty();
-                is_asked || !process.put_off.is_empty() || store.groups_with_work().is_ok_and(|groups| !groups.is_empty())
+                is_asked
+                    || !process.put_off.is_empty()
+                    || store.groups_with_work().is_ok_and(|groups| !groups.is_empty())
             });
             if !is_busy || until <= tokio::time::Instant::now() {
                 return Ok(());
@@ -535,7 +537,9 @@ impl<'h> Rig<'h> {
 
     async fn retry_put_off(&mut self) -> Step {
         let put_off = self.process.as_mut().map(|process| std::mem::take(&mut process.put_off)).unwrap_or_default();
-        for job in put_off {
+        let (kills, mut put_off) = (self.tally.kills, put_off.into_iter());
+        // A process that was killed over one of them finds the others where they lie.
+        while let Some(job) = put_off.next().filter(|_| self.tally.kills == kills) {
             self.pass(job).await?;
         }
         Ok(())
