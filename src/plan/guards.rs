@@ -65,7 +65,8 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
 /// Evaluates what depends on what the other guards held.
 pub(super) fn evaluate_sizes(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> Vec<Judgement> {
     let judge = Judge { input, groups };
-    groups.iter().enumerate().filter_map(|(at, group)| judge.size(at, group)).collect()
+    let judged = groups.iter().enumerate().flat_map(|(at, group)| [judge.size(at, group), judge.emptied(at, group)]);
+    judged.flatten().filter(|judgement| judgement.report.verdict == GuardVerdict::Hold).collect()
 }
 
 /// Puts back what is held. Whether the whole file is held.
@@ -430,6 +431,17 @@ impl Judge<'_, '_> {
         (largest < after && !group.is_held).then(|| self.judge(seen, Target::Group(at)))
     }
 
+    /// A group that nobody would be left in. Looked at twice: on the plain difference, so that one approval covers it, and when
+    /// everything else is decided, since whoever may not join does not keep a group from being emptied.
+    fn emptied(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        let tally = Tally::of(group);
+        let removed = tally.missing + tally.terminated + tally.moved_out;
+        let is_emptied = tally.after == 0 && 0 < tally.before && 0 < removed;
+        let sum = format!("all {} members of {} would be removed", tally.before, group.group);
+        let seen = Seen { guard: "empty", group: Some(group.group), value: removed, limit: 0, sum };
+        is_emptied.then(|| self.judge(seen, Target::Removals(at)))
+    }
+
     /// A feed that loses a few people a day.
     fn rolling(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Option<Judgement> {
         let guards = self.input.policy.guards;
@@ -460,11 +472,6 @@ impl Judge<'_, '_> {
             );
             say(seen("no_group", tally.after, 0, sum), Target::Group(at));
         }
-        let removed = tally.missing + tally.terminated + tally.moved_out;
-        if tally.after == 0 && 0 < tally.before && 0 < removed {
-            let sum = format!("all {} members of {name} would be removed", tally.before);
-            say(seen("empty", removed, 0, sum), Target::Removals(at));
-        }
         if let (Some(limit), true) = (guards.removals, 0 < tally.missing) {
             let (limit, said) = line(limit, tally.before, 1);
             let sum = format!("{} would be removed (limit {said})", of_members(tally.missing, tally.before, name));
@@ -488,6 +495,7 @@ impl Judge<'_, '_> {
                 format!("{} would join the {} members of {name} (limit {said})", people(tally.added), tally.before);
             say(seen("additions", tally.added, limit, sum), Target::Group(at));
         }
+        judged.extend(self.emptied(at, group));
         judged.extend(self.rolling(at, group, &tally));
         judged.extend(self.moves(at, group, &tally));
         judged.retain(|judgement| judgement.report.value != 0);

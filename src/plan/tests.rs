@@ -581,10 +581,39 @@ fn an_id_given_to_somebody_else_changes_nobody() {
 
 #[test]
 fn a_person_under_a_new_id_is_not_added_beside_the_old_one() {
-    let mut renumbered = member("E1", "Erie");
-    renumbered.reference_id = id("1");
-    let case = Case::confirmed(&["E1"]).file(vec![person("1", Some("acme"), Standing::Covered(Box::new(renumbered)))]);
+    let case = Case::confirmed(&["E1"]).file(vec![renumbered("E1", "1")]);
     assert_eq!(case.payload(), ["E1"]);
+}
+
+fn renumbered(from: &str, to: &str) -> Person {
+    let mut member = member(from, "Erie");
+    member.reference_id = id(to);
+    person(to, Some("acme"), Standing::Covered(Box::new(member)))
+}
+
+/// `E1` of two members has another id in the file that confirms the absence of the old one.
+fn absent_twice(members: &[&str], people: Vec<Person>) -> Case {
+    let absence = Absence { exports: 1, since: now() };
+    Case::confirmed(members).file(people).with(|case| case.absences = [(id("E1"), absence)].into())
+}
+
+#[test]
+fn a_person_who_may_not_join_under_a_new_id_does_not_leave_under_the_old_one() {
+    let case = || absent_twice(&["E1", "E2"], vec![renumbered("E1", "1"), covered("E2", "acme")]);
+    assert_eq!(case().payload(), ["E1", "E2"]);
+    let approval = Approval::of(&case().report());
+    assert_eq!(case().with(|case| case.approval = Some(approval)).payload(), ["1", "E2"]);
+}
+
+#[test]
+fn a_group_is_not_kept_from_being_emptied_by_somebody_who_may_not_join_it() {
+    let gone = person("E2", Some("acme"), Standing::Uncovered(Uncovered::Terminated));
+    // Their old id is on another group's roster, so that the group has only the one who leaves.
+    let case = Case::confirmed(&["E2"]).file(vec![renumbered("E1", "1"), gone]).with(|case| {
+        case.confirmed.push(("beta", vec![entry("E1", HRIS), entry("E3", HRIS)]));
+        case.people.push(covered("E3", "beta"));
+    });
+    assert_eq!(case.payload(), ["E2"]);
 }
 
 #[test]

@@ -110,6 +110,33 @@ impl Store {
         Ok(found)
     }
 
+    /// The run among a source's newest `limit` whose file lies there, relative to its inbox. Reads no plan but that run's: a pass
+    /// asks this for every file.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn run_filed_as(
+        &self,
+        source: &SourceName,
+        filed_as: &str,
+        limit: usize,
+    ) -> Result<Option<RunRecord>, StoreError> {
+        let mut looked_at = 0;
+        let mut next = self.inner.trees.last_key(Shelf::Runs, b"")?;
+        while let Some(key) = next
+            && looked_at < limit
+        {
+            if let Some(found) = self.run_without_plan(&key)?.filter(|found| found.run.source == *source) {
+                if found.filed_as.as_deref() == Some(filed_as) {
+                    return self.run(&found.run.run);
+                }
+                looked_at += 1;
+            }
+            next = self.inner.trees.key_before(Shelf::Runs, &key)?;
+        }
+        Ok(None)
+    }
+
     /// The ids that begin with what a person typed, with or without `run_`, oldest first, at most 32.
     ///
     /// # Errors

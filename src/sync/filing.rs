@@ -43,20 +43,7 @@ impl Desk {
     /// Finishes what a crash interrupted: the claimed file belongs to a run that is on record, and only has to be filed away.
     pub(super) async fn finish_filing(&self, job: &Job) -> Result<Option<Run>, SyncError> {
         let (source, claimed) = (job.source.clone(), claimed_as(&job.file));
-        let record = self
-            .store
-            .call(move |store| {
-                let filter = RunFilter { source: Some(source), ..RunFilter::default() };
-                for run in store.runs(&filter, UNFILED_RUNS)? {
-                    if let Some(record) = store.run(&run.run)?
-                        && record.filed_as.as_ref() == Some(&claimed)
-                    {
-                        return Ok(Some(record));
-                    }
-                }
-                Ok(None)
-            })
-            .await?;
+        let record = self.store.call(move |store| store.run_filed_as(&source, &claimed, UNFILED_RUNS)).await?;
         match record {
             None => Ok(None),
             Some(record) => {
