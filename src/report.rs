@@ -284,6 +284,9 @@ pub enum Phase {
     Superseded,
 }
 
+/// The rule of a [`Reason`] for an end of coverage that came to light late.
+pub const ENDED_LONG_AGO: &str = "ended_long_ago";
+
 impl Batch {
     /// A batch that is recorded and not sent.
     pub fn pending(batch: BatchId, run: RunId, group: GroupRef, members: usize, planned_removals: Option<u64>) -> Self {
@@ -452,6 +455,14 @@ pub struct GroupReport {
     /// Why coverage ends of everybody in `terminated`, `missing` and `moved_out`, or would end of those who are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
+}
+
+impl GroupReport {
+    /// Who is removed now although the file says that their coverage ended more than 30 days ago.
+    pub fn ended_long_ago(&self) -> impl Iterator<Item = &ReferenceId> {
+        let late = self.reasons.iter().filter(|reason| reason.rule == ENDED_LONG_AGO);
+        late.map(|reason| &reason.reference_id).filter(|id| self.terminated.contains(id))
+    }
 }
 
 /// A member with another record.

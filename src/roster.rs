@@ -165,6 +165,11 @@ pub enum Standing {
 pub enum Uncovered {
     /// A terminated status, or an end of coverage that has come.
     Terminated,
+    /// The same, and the last day of coverage is more than 30 days ago: somebody told us late, and HR should know.
+    EndedLongAgo,
+    /// Between two periods: the last day of the first has not come, the first day of the second neither. Whoever is covered stays
+    /// covered, as they are; nobody joins for the days that are left of a first period that was never known.
+    Between,
     /// The start date has not come.
     NotStarted,
     /// The plan cell is mapped to `none`.

@@ -11,8 +11,9 @@ use chrono_tz::Tz;
 
 use crate::export::problem::{Severity, likes};
 use crate::report::{
-    Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
+    Batch, Counts, GroupReport, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
 };
+use crate::roster::ids::ReferenceId;
 use crate::roster::member::Field;
 use page::{Page, clean, people};
 use people::{Doubts, doubts, people_in_doubt};
@@ -71,6 +72,7 @@ pub fn render_for(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, ba
     problems(&mut page, plan);
     people_in_doubt(&mut page, &doubts);
     new_plans(&mut page, plan);
+    late_ends(&mut page, plan);
     page.into_text()
 }
 
@@ -424,6 +426,28 @@ fn new_plans(page: &mut Page, plan: Option<&PlanReport>) {
     page.text(
         "These people are covered already, and stay on the plan that they were added with. Tell whoever runs rosterd if the \
          new plan is to count.",
+    );
+    for person in people.iter().take(MAX_LISTED) {
+        page.item(&format!("Person {}.", clean(person, MAX_HEADER_CHARS)));
+    }
+    page.rest(people.len(), MAX_LISTED, ", ask whoever runs rosterd");
+}
+
+/// Coverage that ended long before anybody said so: it was paid for, and may have to be talked about.
+fn late_ends(page: &mut Page, plan: Option<&PlanReport>) {
+    let people: Vec<&str> = plan
+        .into_iter()
+        .flat_map(|plan| &plan.groups)
+        .flat_map(GroupReport::ended_long_ago)
+        .map(ReferenceId::as_str)
+        .collect();
+    if people.is_empty() {
+        return;
+    }
+    page.heading(&format!("Ended more than 30 days ago ({})", people.len()));
+    page.text(
+        "The file says that the coverage of these people ended more than 30 days ago. They were covered until now. Check the dates, \
+         and ask whoever looks after the benefits whether anything is to be settled.",
     );
     for person in people.iter().take(MAX_LISTED) {
         page.item(&format!("Person {}.", clean(person, MAX_HEADER_CHARS)));

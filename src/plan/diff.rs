@@ -139,6 +139,7 @@ impl<'a> Place<'_, 'a> {
         Some(match &person.standing {
             Standing::Covered(member) => self.named(one, person, member),
             Standing::Uncovered(_) if self.is_decided_elsewhere(one) => return None,
+            Standing::Uncovered(Uncovered::Between) if self.aim(id).is_none() => stays(one, Class::Unchanged),
             Standing::Uncovered(why) => leaves(one.entry, *why),
             Standing::Invalid | Standing::Conflict if self.aim(id).is_some() => self.on_the_way(one.entry),
             Standing::Invalid => doubtful(one, Doubt::Invalid, "invalid"),
@@ -201,6 +202,7 @@ impl<'a> Place<'_, 'a> {
             (Standing::Uncovered(_), _) | (Standing::Covered(_), Some(_)) if self.is_decided_elsewhere(one) => {
                 return None;
             }
+            (Standing::Uncovered(Uncovered::Between), _) if aim.is_none() => stays(one, Class::Unchanged),
             (Standing::Uncovered(why), _) => leaves(entry, *why),
             (Standing::Covered(_), Some(to)) if aim == Some(to) => self.on_the_way(entry),
             (Standing::Covered(member), Some(to)) => {

@@ -54,6 +54,11 @@ fn words(why: Uncovered) -> (&'static str, &'static str) {
         Uncovered::Terminated => {
             ("terminated", "the file says terminated: by its status, or by a last day of coverage that is over")
         }
+        Uncovered::EndedLongAgo => (
+            crate::report::ENDED_LONG_AGO,
+            "the file says terminated, and that the last day of coverage was more than 30 days ago",
+        ),
+        Uncovered::Between => ("between", "the file names a last day and a later first day, and neither has come"),
         Uncovered::NotStarted => ("not_started", "the file says that the start date has not come"),
         Uncovered::Waived => ("waived", "the file says waived: its plan is mapped to \"none\""),
         Uncovered::Ignored => ("ignored", "the file names a group that the config ignores"),

@@ -563,6 +563,33 @@ fn what_a_person_approved_does_not_count_against_the_next_export() {
 }
 
 #[test]
+fn a_group_whose_people_are_all_exchanged_waits_for_a_person() {
+    let gone = |id: &str| person(id, Some("acme"), Standing::Uncovered(Uncovered::Terminated));
+    let case = || Case::confirmed(&["E1", "E2"]).file(vec![gone("E1"), gone("E2"), covered("E3", "acme")]);
+    assert_eq!(case().payload(), ["E1", "E2", "E3"]);
+    assert_eq!(case().report().verdict, PlanVerdict::Hold);
+    // What a shifted column makes of two groups of one.
+    let swapped = Case::confirmed(&["E1"])
+        .file(vec![covered("E1", "bolt"), covered("E2", "acme")])
+        .with(|case| case.confirmed.push(("bolt", vec![entry("E2", HRIS)])));
+    assert_eq!(swapped.payload(), ["E1"]);
+}
+
+#[test]
+fn between_two_periods_whoever_is_covered_stays_and_nobody_joins() {
+    let between = |id: &str| person(id, Some("acme"), Standing::Uncovered(Uncovered::Between));
+    let case = Case::confirmed(&["E1", "E2"]).file(vec![between("E1"), covered("E2", "acme"), between("E3")]);
+    assert_eq!(case.payload(), ["E1", "E2"]);
+}
+
+#[test]
+fn an_end_that_comes_to_light_late_is_flagged() {
+    let late = person("E1", Some("acme"), Standing::Uncovered(Uncovered::EndedLongAgo));
+    let report = Case::confirmed(&["E1", "E2"]).file(vec![late, covered("E2", "acme")]).report();
+    assert_eq!(report.groups[0].ended_long_ago().collect::<Vec<_>>(), [&id("E1")]);
+}
+
+#[test]
 fn a_group_is_never_emptied_without_a_person() {
     let case =
         || Case::confirmed(&["E1"]).file(vec![person("E1", Some("acme"), Standing::Uncovered(Uncovered::Terminated))]);

@@ -9,7 +9,7 @@ use crate::config::Source;
 use crate::intake::spool::Spool;
 use crate::report::{Repeat, Run, Trigger};
 use crate::roster::ids::SourceName;
-use crate::roster::{Reading, Standing, fingerprint};
+use crate::roster::{Reading, Standing, Uncovered, fingerprint};
 use crate::store::{AcceptedExport, SourceState, StoreError};
 
 use super::examine::{self, ExamineError};
@@ -187,6 +187,8 @@ pub(super) fn digest(reading: &Reading) -> u64 {
         person.group.as_ref().map(crate::roster::ids::GroupRef::as_str).hash(&mut hasher);
         match &person.standing {
             Standing::Covered(member) => fingerprint::of(member).hash(&mut hasher),
+            // That an end gets older changes nobody's coverage.
+            Standing::Uncovered(Uncovered::EndedLongAgo) => (0_u8, Uncovered::Terminated as u8).hash(&mut hasher),
             Standing::Uncovered(why) => (0_u8, *why as u8).hash(&mut hasher),
             Standing::Invalid => 1_u8.hash(&mut hasher),
             Standing::Conflict => 2_u8.hash(&mut hasher),

@@ -388,6 +388,8 @@ fn stated(page: &mut Page, group: &GroupReport) {
         None => id(who),
     };
     page.entry(4, "-", None, &format!("terminated: {}", some(&group.terminated, one)));
+    let late: Vec<ReferenceId> = group.ended_long_ago().cloned().collect();
+    list(page, "-", "of these, with a last day more than 30 days ago (tell HR)", &late);
 }
 
 fn parts(page: &mut Page, sign: &str, class: &str, parts: &BTreeMap<&str, Vec<&ReferenceId>>) {

@@ -1,6 +1,6 @@
 //! Who is covered today, from the status word and the dates of a row.
 
-use chrono::{Datelike, Months, NaiveDate};
+use chrono::{Datelike, Days, Months, NaiveDate};
 
 use super::bind::{Bound, Column};
 use super::cells::Cells;
@@ -10,6 +10,10 @@ use crate::config::{CoverageEnds, DateOrder};
 use crate::export::problem::Code;
 use crate::roster::Uncovered;
 use crate::roster::normalise::{self, DateProblem};
+
+/// An end of coverage that comes to light later than this was overlooked, or entered late. Benefit exchanges take back no more than
+/// a month or two (DC Health Link: 60 days), so HR has to look at it soon.
+const LONG_AGO: Days = Days::new(30);
 
 /// What a row says about the person's time.
 #[derive(Clone, Copy)]
@@ -81,7 +85,7 @@ fn covered(
     let is_hired_again = start.zip(end).is_some_and(|(start, end)| end < start);
     if is_hired_again {
         if last_day.is_some_and(|last_day| today <= last_day) {
-            return None;
+            return (!started).then_some(Uncovered::Between);
         }
         return match status {
             StatusWord::Covered if !started => Some(Uncovered::NotStarted),
@@ -93,7 +97,9 @@ fn covered(
         (StatusWord::Covered, _) if !started => Some(Uncovered::NotStarted),
         (StatusWord::Covered, None) => None,
         (StatusWord::Covered | StatusWord::Terminated, Some(last_day)) => {
-            (!started || last_day < today).then_some(Uncovered::Terminated)
+            let is_long_ago = last_day.checked_add_days(LONG_AGO).is_some_and(|long_ago| long_ago < today);
+            let ended = if is_long_ago { Uncovered::EndedLongAgo } else { Uncovered::Terminated };
+            (!started || last_day < today).then_some(ended)
         }
         (StatusWord::Terminated, None) => Some(Uncovered::Terminated),
     }
@@ -151,7 +157,7 @@ mod tests {
     #[test]
     fn status_and_dates_decide_who_is_covered_today() {
         use CoverageEnds::{EndOfMonth, TerminationDate};
-        use StatusWord::{Covered, Terminated};
+        use StatusWord::Covered;
         let today = "2026-02-09";
         let cases: &[Case<'_>] = &[
             (Covered, None, None, TerminationDate, None, "no dates"),
@@ -162,6 +168,16 @@ mod tests {
             (Covered, None, Some("2026-02-01"), EndOfMonth, None, "until the month's end"),
             (Covered, None, Some("2026-01-31"), EndOfMonth, Some(Uncovered::Terminated), "last month's end"),
             (Covered, None, Some("9999-12-31"), EndOfMonth, None, "open end"),
+        ];
+        judge(today, cases);
+    }
+
+    #[test]
+    fn a_terminated_status_and_a_second_period_are_read_with_their_dates() {
+        use CoverageEnds::{EndOfMonth, TerminationDate};
+        use StatusWord::{Covered, Terminated};
+        let today = "2026-02-09";
+        let cases: &[Case<'_>] = &[
             (Terminated, None, None, TerminationDate, Some(Uncovered::Terminated), "no end"),
             (Terminated, None, Some("2026-02-08"), TerminationDate, Some(Uncovered::Terminated), "past end"),
             (Terminated, None, Some("2026-03-01"), TerminationDate, None, "notice given, end to come"),
@@ -175,7 +191,14 @@ mod tests {
                 Some(Uncovered::NotStarted),
                 "will be hired again",
             ),
-            (Covered, Some("2026-02-20"), Some("2026-02-12"), TerminationDate, None, "leaves, and will be hired again"),
+            (
+                Covered,
+                Some("2026-02-20"),
+                Some("2026-02-12"),
+                TerminationDate,
+                Some(Uncovered::Between),
+                "leaves, and will be hired again",
+            ),
             (
                 Covered,
                 Some("2026-02-20"),
@@ -184,8 +207,25 @@ mod tests {
                 Some(Uncovered::NotStarted),
                 "left, and will be hired again",
             ),
-            (Covered, Some("2026-02-20"), Some("2026-02-02"), EndOfMonth, None, "hired again before the month ends"),
-            (Terminated, Some("2026-02-20"), Some("2026-02-12"), TerminationDate, None, "leaves, and comes back later"),
+            (
+                Covered,
+                Some("2026-02-20"),
+                Some("2026-02-02"),
+                EndOfMonth,
+                Some(Uncovered::Between),
+                "hired again before the month ends",
+            ),
+            (Covered, None, Some("2026-01-10"), TerminationDate, Some(Uncovered::Terminated), "30 days ago"),
+            (Covered, None, Some("2026-01-09"), TerminationDate, Some(Uncovered::EndedLongAgo), "31 days ago"),
+            (Terminated, None, Some("2025-12-02"), EndOfMonth, Some(Uncovered::EndedLongAgo), "the month before last"),
+            (
+                Terminated,
+                Some("2026-02-20"),
+                Some("2026-02-12"),
+                TerminationDate,
+                Some(Uncovered::Between),
+                "leaves, and comes back later",
+            ),
             (
                 Terminated,
                 Some("2026-01-05"),
@@ -203,6 +243,10 @@ mod tests {
                 "never came",
             ),
         ];
+        judge(today, cases);
+    }
+
+    fn judge(today: &str, cases: &[Case<'_>]) {
         for (status, start, end, ends, expected, what) in cases {
             assert_eq!(covered(*status, start.map(day), end.map(day), day(today), *ends), *expected, "{what}");
         }

@@ -45,7 +45,13 @@ impl Draft {
     fn is_current(&self) -> bool {
         match self.claim {
             Claim::Covered(_) | Claim::Invalid | Claim::Uncovered(Uncovered::Waived) => true,
-            Claim::Uncovered(Uncovered::Terminated | Uncovered::NotStarted | Uncovered::Ignored) => false,
+            Claim::Uncovered(
+                Uncovered::Terminated
+                | Uncovered::EndedLongAgo
+                | Uncovered::Between
+                | Uncovered::NotStarted
+                | Uncovered::Ignored,
+            ) => false,
         }
     }
 
@@ -60,10 +66,12 @@ impl Draft {
             Claim::Invalid if self.counts(latest) => 0,
             Claim::Covered(_) if self.counts(latest) => 1,
             Claim::Uncovered(Uncovered::Waived) if self.counts(latest) => 2,
-            Claim::Uncovered(Uncovered::Terminated) => 3,
-            Claim::Uncovered(Uncovered::NotStarted) => 4,
-            Claim::Uncovered(Uncovered::Ignored) => 5,
-            Claim::Invalid | Claim::Covered(_) | Claim::Uncovered(Uncovered::Waived) => 6,
+            Claim::Uncovered(Uncovered::Between) => 3,
+            Claim::Uncovered(Uncovered::Terminated) => 4,
+            Claim::Uncovered(Uncovered::EndedLongAgo) => 5,
+            Claim::Uncovered(Uncovered::NotStarted) => 6,
+            Claim::Uncovered(Uncovered::Ignored) => 7,
+            Claim::Invalid | Claim::Covered(_) | Claim::Uncovered(Uncovered::Waived) => 8,
         }
     }
 
