@@ -156,6 +156,7 @@ impl<'h> Rig<'h> {
         let mut judge = Judge::new(history);
         if let Some(group) = history.shape.stranger {
             judge.strangers.insert(people::reference(group));
+            judge.once_strange.insert(people::reference(group));
             seed_stranger(&sandbox, history, group);
         }
         Self {
