@@ -127,15 +127,13 @@ fn record(run: &RunId, now: DateTime<Utc>) -> RunRecord {
         batches: Vec::<BatchId>::new(),
         reason: None,
         actor: None,
+        approves: None,
+        repeats: None,
+        reverts: None,
     };
     RunRecord { run, plan: None, filed_as: None }
 }
 
 fn state() -> SourceState {
-    SourceState {
-        source: SourceName::parse("hris").unwrap(),
-        last_accepted: None,
-        absences: std::collections::BTreeMap::new(),
-        fired: std::collections::BTreeMap::new(),
-    }
+    SourceState::new(SourceName::parse("hris").unwrap())
 }

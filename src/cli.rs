@@ -22,6 +22,7 @@ pub mod release;
 pub mod render;
 pub mod run;
 pub mod sandbox;
+pub mod travel;
 
 use render::Screen;
 
@@ -100,6 +101,28 @@ enum Command {
     },
     /// Show how everything stands
     Status,
+    /// Show where a person is, and every change that led there
+    Member {
+        /// The person's reference id, byte-exact
+        #[arg(value_name = "REF")]
+        reference_id: String,
+    },
+    /// Show a group's confirmed roster, now or at another time
+    Roster {
+        /// The group, by external reference id or `grp_` id
+        group: String,
+        /// When: a time (RFC 3339), or a day for its end (UTC)
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Plan and deliver a group's roster as it was before a batch, through the same guards
+    Revert {
+        /// The batch, or the beginning of its id
+        batch: String,
+        /// Why; kept on record
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Release what a run holds, as far as it was shown
     Approve(ReleaseArgs),
     /// Drop a held run
@@ -342,6 +365,9 @@ async fn perform(context: &Context, command: Command) -> Result<Ending, Failure>
         Command::History(args) => history::history(context, args).await,
         Command::Show { id } => history::show(context, id).await,
         Command::Status => history::status(context).await,
+        Command::Member { reference_id } => travel::member(context, reference_id).await,
+        Command::Roster { group, at } => travel::roster(context, group, at).await,
+        Command::Revert { batch, reason } => travel::revert(context, batch, reason).await,
         Command::Approve(args) => release::approve(context, args.run, args.reason).await,
         Command::Discard(args) => release::discard(context, args.run, args.reason).await,
         Command::Groups { command } => groups(context, command.unwrap_or(GroupsCommand::List)).await,

@@ -11,7 +11,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::report::{BatchDetail, Counts, GroupStatus, Phase, PlanReport, Run, RunDetail, RunState, Status};
+use crate::report::{
+    BatchDetail, Counts, GroupStatus, MemberDetail, Phase, PlanReport, RosterReport, Run, RunDetail, RunState, Status,
+};
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 
 pub mod client;
@@ -79,6 +81,25 @@ pub enum Question {
         /// Why.
         reason: String,
     },
+    /// Where is this person, and how did that come?
+    Member {
+        /// Their reference id, byte-exact.
+        reference_id: String,
+    },
+    /// Who is, or was, on a group's confirmed roster?
+    Roster {
+        /// Its reference, or `grp_` id.
+        group: String,
+        /// When; none for now.
+        at: Option<DateTime<Utc>>,
+    },
+    /// Plan and deliver a group's roster as it was before a batch.
+    Revert {
+        /// The batch, or the beginning of its id.
+        batch: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Which runs to list.
@@ -125,7 +146,10 @@ impl Question {
             | Self::UpdateGroup { .. }
             | Self::Retry { .. }
             | Self::Approve { .. }
-            | Self::Discard { .. } => 0,
+            | Self::Discard { .. }
+            | Self::Member { .. }
+            | Self::Roster { .. }
+            | Self::Revert { .. } => 0,
         }
     }
 }
@@ -144,6 +168,10 @@ pub enum Answer {
     Batch(Box<BatchDetail>),
     /// To `groups`.
     Groups(Vec<GroupStatus>),
+    /// To `member`.
+    Member(Box<MemberDetail>),
+    /// To `roster`.
+    Roster(Box<RosterReport>),
     /// To `plan`.
     Plan(Box<PlanReport>, Counts),
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,10 +20,11 @@ use crate::config::{Config, Mode, Source};
 use crate::control::ControlError;
 use crate::control::server::Server;
 use crate::deliver::{Deliverer, News, Settings};
-use crate::intake::{self, Arrival, InboxState, Intake};
+use crate::intake::{self, Appointment, Arrival, InboxState, Intake};
 use crate::roster::ids::SourceName;
 use crate::store::{Store, StoreError};
-use crate::sync::{Desk, Job, Running, SyncError};
+use crate::sync::recheck::Rechecked;
+use crate::sync::{Desk, Job, Running, SyncError, trust};
 
 /// Files claimed ahead, over all sources: enough to keep the desk busy, few enough that an inbox shows what waits.
 const ARRIVALS_CAPACITY: usize = 4;
@@ -130,6 +131,11 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let Outside { api, clock } = outside;
     let store = Store::open(&config.state_dir, &config.api.base_url)?;
+    {
+        // Before anything is sent: what is on record must be what was done last.
+        let (config, now) = (Arc::clone(&config), clock.now());
+        store.call(move |store| trust::look(store, &config, now)).await?;
+    }
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
     let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
     let socket = &config.control_socket;
@@ -182,7 +188,7 @@ async fn retire(desk: Arc<Desk>, stop: CancellationToken) {
 struct Watched {
     source: Arc<Source>,
     clock: Clock,
-    last_fired: BTreeMap<String, chrono::DateTime<chrono::Utc>>,
+    last_fired: BTreeMap<String, DateTime<Utc>>,
     state: watch::Sender<InboxState>,
 }
 
@@ -192,10 +198,36 @@ async fn intake(
     clock: &Clock,
     state: watch::Sender<InboxState>,
 ) -> Result<Watched, StoreError> {
-    let name = source.name.clone();
-    let known = store.call(move |store| store.source(&name)).await?;
-    let last_fired = known.map(|known| known.fired).unwrap_or_default();
+    let (begun, now) = (source.clone(), clock.now());
+    let last_fired = store.call(move |store| begin(store, &begun, now)).await?;
     Ok(Watched { source: Arc::new(source.clone()), clock: clock.clone(), last_fired, state })
+}
+
+/// Remembers when a source and each of its schedules were first seen, so that a first time that is missed is missed as well.
+/// A schedule that is gone from the config is forgotten: should it come back, it has missed nothing.
+fn begin(store: &Store, source: &Source, now: DateTime<Utc>) -> Result<BTreeMap<String, DateTime<Utc>>, StoreError> {
+    let configured = [
+        (Appointment::Recheck, source.schedule.is_some()),
+        (Appointment::Resync, source.resync.is_some()),
+        (Appointment::ExpectBy, source.expect_by.is_some()),
+    ];
+    let keys: Vec<&str> = configured.iter().filter(|(_, is_set)| *is_set).map(|(it, _)| it.key()).collect();
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let known = store.source(&source.name)?;
+    let mut fired = known.as_ref().map(|known| known.fired.clone()).unwrap_or_default();
+    fired.retain(|key, _| keys.contains(&key.as_str()));
+    for key in keys {
+        fired.entry(key.to_owned()).or_insert(now);
+    }
+    if known.is_none_or(|known| known.fired != fired || known.first_seen.is_none()) {
+        store.update_source(&source.name, |state| {
+            state.fired.clone_from(&fired);
+            state.first_seen.get_or_insert(now);
+        })?;
+    }
+    Ok(fired)
 }
 
 /// Runs one source's intake, and names the source in all that arrives.
@@ -218,6 +250,12 @@ async fn watch_inbox(
     tokio::join!(intake::run(intake, stop).instrument(info_span!("source", name = %name)), forward);
 }
 
+/// What is tried again after a pause.
+enum Errand {
+    Pass(Box<Job>),
+    Keep(SourceName, Appointment, DateTime<Utc>),
+}
+
 /// What woke the desk.
 enum Woken {
     Stop,
@@ -237,7 +275,8 @@ async fn serve_desk(
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
     desk.tidy().await;
-    let mut put_off: Vec<Job> = Vec::new();
+    desk.sweep_copies().await;
+    let mut put_off: Vec<Errand> = Vec::new();
     let mut is_closed = false;
     loop {
         let woken = tokio::select! {
@@ -262,11 +301,14 @@ async fn serve_desk(
                 put_off.extend(pass(&desk, job).await?);
             }
             Woken::Arrived(source, Arrival::Scheduled(appointment, nominal)) => {
-                fired(&desk, source, appointment.key().to_owned(), nominal).await?;
+                put_off.extend(keep(&desk, source, appointment, nominal).await?);
             }
             Woken::Again => {
-                for job in std::mem::take(&mut put_off) {
-                    put_off.extend(pass(&desk, job).await?);
+                for errand in std::mem::take(&mut put_off) {
+                    put_off.extend(match errand {
+                        Errand::Pass(job) => pass(&desk, *job).await?,
+                        Errand::Keep(source, appointment, nominal) => keep(&desk, source, appointment, nominal).await?,
+                    });
                 }
             }
             Woken::News(News::RunEnded(run)) => desk.rewrite_receipt(&run).await,
@@ -280,13 +322,22 @@ async fn serve_desk(
 }
 
 /// Passes over one export; gives it back when it has to be tried again.
-async fn pass(desk: &Desk, job: Job) -> Result<Option<Job>, StoreError> {
+async fn pass(desk: &Desk, job: Job) -> Result<Option<Errand>, StoreError> {
     let span = info_span!("run", source = %job.source);
-    Ok(match desk.pass(job.clone()).instrument(span).await {
-        Ok(_) => None,
+    let passed = desk.pass(job.clone()).instrument(span).await.map(drop);
+    after_pass(job, passed)
+}
+
+fn after_pass(job: Job, passed: Result<(), SyncError>) -> Result<Option<Errand>, StoreError> {
+    Ok(match passed {
+        Ok(()) => None,
         Err(SyncError::Store(error)) if error.is_full() => return Err(error),
         Err(error @ SyncError::Changed) => {
             warn!(%error, "the export is read again once it has settled");
+            None
+        }
+        Err(error @ SyncError::Overtaken) => {
+            info!(%error, "the last export is not looked at again");
             None
         }
         Err(error @ (SyncError::NoSource(_) | SyncError::Refused(_))) => {
@@ -295,19 +346,45 @@ async fn pass(desk: &Desk, job: Job) -> Result<Option<Job>, StoreError> {
         }
         Err(error) => {
             warn!(%error, again_after = ?AGAIN_AFTER, "the export cannot be passed over now");
-            Some(job)
+            Some(Errand::Pass(Box::new(job)))
         }
     })
 }
 
-/// Remembers that a schedule fired, so that a missed time fires once and no time fires twice.
-async fn fired(
+/// Does what a source does by the clock, and remembers that it was done: a missed time fires once, and no time fires twice.
+/// What cannot be done now is given back.
+async fn keep(
     desk: &Desk,
     source: SourceName,
-    key: String,
-    nominal: chrono::DateTime<chrono::Utc>,
-) -> Result<(), StoreError> {
-    info!(%source, schedule = key, late_s = (desk.clock.now() - nominal).max(TimeDelta::zero()).num_seconds(), "schedule fired");
+    appointment: Appointment,
+    nominal: DateTime<Utc>,
+) -> Result<Option<Errand>, StoreError> {
+    let late = (desk.clock.now() - nominal).max(TimeDelta::zero()).num_seconds();
+    info!(%source, schedule = appointment.key(), late_s = late, "schedule fired");
+    let span = info_span!("schedule", source = %source);
+    let kept = async {
+        match appointment {
+            Appointment::Recheck => match desk.recheck(&source).await? {
+                Rechecked::NothingDue | Rechecked::Impossible(_) | Rechecked::Passed(_) => Ok(None),
+                Rechecked::PutOff(job, error) => Ok(Some((job, error))),
+            },
+            Appointment::Resync => desk.resync(&source, nominal).await.map(|_| None),
+            Appointment::ExpectBy => desk.expect(&source).await.map(|_| None),
+        }
+    };
+    let again = match kept.instrument(span).await {
+        Ok(None) => None,
+        Ok(Some((job, error))) => after_pass(*job, Err(error))?,
+        Err(SyncError::Store(error)) if error.is_full() => return Err(error),
+        Err(error) => {
+            warn!(%source, schedule = appointment.key(), %error, again_after = ?AGAIN_AFTER, "the schedule cannot be kept now");
+            return Ok(Some(Errand::Keep(source, appointment, nominal)));
+        }
+    };
+    fired(desk, source, appointment.key().to_owned(), nominal).await.map(|()| again)
+}
+
+async fn fired(desk: &Desk, source: SourceName, key: String, nominal: DateTime<Utc>) -> Result<(), StoreError> {
     let recorded = desk.store.call(move |store| {
         store.update_source(&source, |state| {
             state.fired.insert(key, nominal);

@@ -1,10 +1,12 @@
 //! Every batch to its end: submit, poll, record, group by group, whatever breaks on the way.
 //!
 //! [`Deliverer`] is the room's task. It owns no rule: [`phase`] says what an event leads to, [`pace`] how long to wait,
-//! [`outcome`] what results mean for each person, [`ending`] what a run came to. [`driver`] performs what they say.
+//! [`outcome`] what results mean for each person, [`moves`] who may be added before whom, [`ending`] what a run came to. [`driver`]
+//! performs what they say.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -17,12 +19,14 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::api::MemberSync;
 use crate::clock::{self, Clock};
 use crate::config::Poll;
-use crate::report::Phase;
+use crate::report::{Phase, Trigger};
 use crate::roster::ids::{GroupRef, RunId};
 use crate::store::{Store, StoreError};
 
+mod arrivals;
 pub mod driver;
 pub mod ending;
+pub mod moves;
 pub mod outcome;
 pub mod pace;
 pub mod phase;
@@ -64,7 +68,13 @@ pub struct Deliverer {
     clock: Clock,
     settings: Settings,
     permits: Semaphore,
+    /// Groups that wait for a place to add people whom nobody covers.
+    urgent: AtomicUsize,
+    /// Places that rosters may take which are submitted again against drift.
+    unhurried: Semaphore,
     wake: Notify,
+    /// Counts up when a batch has ended: whoever waits for people to leave another group looks again.
+    settled: watch::Sender<u64>,
     /// Counts up when a person releases something: whoever waits for a later attempt looks again.
     released: watch::Sender<u64>,
     /// Held for reading while a batch goes from `pending` to `submitting`, for writing from a plan's look at what is under way to
@@ -94,7 +104,11 @@ impl Deliverer {
             clock,
             settings,
             permits: Semaphore::new(settings.max_in_flight),
+            urgent: AtomicUsize::new(0),
+            // Half of all, so that somebody who joined is never behind more than a few rosters that change nothing.
+            unhurried: Semaphore::new((settings.max_in_flight / 2).max(1)),
             wake: Notify::new(),
+            settled: watch::Sender::new(0),
             released: watch::Sender::new(0),
             sends: RwLock::new(()),
             key_refused: watch::Sender::new(false),
@@ -217,7 +231,14 @@ impl Deliverer {
                 }
             }
             groups.retain(|group| !paused.contains(group));
-            Ok(groups)
+            // What a doubt has overtaken waits until an approved roster takes its place.
+            let mut free = Vec::with_capacity(groups.len());
+            for group in groups {
+                if !store.is_overtaken(&group)? {
+                    free.push(group);
+                }
+            }
+            Ok(free)
         });
         groups.await.unwrap_or_else(|error| {
             error!(%error, "cannot look for work");
@@ -229,7 +250,7 @@ impl Deliverer {
         let group = group.clone();
         let has = self.store.call(move |store| {
             let is_paused = store.group(&group)?.is_some_and(|record| record.paused.is_some());
-            Ok(!is_paused && store.work(&group)?.is_some())
+            Ok(!is_paused && !store.is_overtaken(&group)? && store.work(&group)?.is_some())
         });
         has.await.unwrap_or(false)
     }
@@ -259,6 +280,10 @@ impl Deliverer {
         let ended = self.store.call(move |store| ending::end_run(store, &id, now)).await;
         match ended {
             Ok(Some(run)) => {
+                if run.trigger == Trigger::Resync && run.counts.returning != 0 {
+                    let found = run.reason.as_deref();
+                    warn!(run = %run.run, restored = run.counts.returning, found, "people had vanished from the API");
+                }
                 info!(run = %run.run, state = ?run.state, confirmed = run.counts.confirmed, failed = run.counts.failed, "run ended");
                 self.tell(News::RunEnded(run.run));
             }

@@ -5,20 +5,26 @@
 //! back to what is confirmed. The payload of a group is composed from the decisions: the new file's records, and the
 //! confirmed records of whoever is in doubt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::config::Guards;
-use crate::report::{Counts, GuardReport, GuardVerdict, PlanVerdict};
+use crate::report::{Counts, GuardReport, GuardVerdict, MovedIn, MovedOut, PlanReport, PlanVerdict};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Field, Member};
-use crate::roster::{Absence, ConfirmedRoster, Entry, Origin, Reading, Uncovered};
+use crate::roster::{Absence, ConfirmedRoster, Entry, Loss, Origin, Reading, Uncovered};
 
 pub mod diff;
 pub mod guards;
 pub mod identity;
+mod losses;
+mod moves;
+pub mod mutants;
+pub mod reasons;
+pub mod revert;
 pub mod summary;
+mod whereabouts;
 
 /// Everything that a plan depends on.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +39,8 @@ pub struct Input<'a> {
     pub baselines: &'a BTreeMap<GroupRef, Baseline>,
     /// How long which people have been missing from this source.
     pub absences: &'a BTreeMap<ReferenceId, Absence>,
+    /// Whom plans of all sources removed lately without an approval.
+    pub losses: &'a [Loss],
     /// Whether the export's content is that of the last accepted one: who is missing from it was counted then.
     pub is_repeat: bool,
     /// What the export before this one was like; none before the first.
@@ -41,6 +49,8 @@ pub struct Input<'a> {
     pub modified: Option<DateTime<Utc>>,
     /// The source's rules.
     pub policy: Policy<'a>,
+    /// Why the whole export needs a person's approval, whatever it says; none while the records can be trusted.
+    pub mistrust: Option<Mistrust<'a>>,
     /// What a person has already released.
     pub approval: Option<&'a Approval>,
     /// The time of the run.
@@ -56,6 +66,17 @@ pub struct Policy<'a> {
     pub confirm_absence: u32,
     /// A larger roster is refused.
     pub members_per_request: usize,
+    /// Whether a new plan of a known member is carried out by removing and adding them.
+    pub replace_plans: bool,
+}
+
+/// Why the records cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mistrust<'a> {
+    /// What happened: the beginning of a sentence.
+    pub reason: &'a str,
+    /// Whether other sources may have members in the same groups.
+    pub has_other_sources: bool,
 }
 
 /// The last accepted export of the source.
@@ -75,6 +96,9 @@ pub struct Baseline {
     confirmed: Option<ConfirmedRoster>,
     covered: Option<Vec<Entry>>,
     queued: Option<Vec<Entry>>,
+    /// Whom the queued roster brings from which group (this one: to join again), as far as their arrival is not confirmed.
+    arriving: BTreeMap<ReferenceId, GroupRef>,
+    is_paused: bool,
     standing: GroupStanding,
 }
 
@@ -85,6 +109,8 @@ pub enum GroupStanding {
     Ours,
     /// It was there before rosterd. Until its first confirmed roster nobody knows who is in it.
     Stranger,
+    /// Its record was lost, or is older than what was sent since. Until results confirm it anew nobody knows who is in it.
+    Doubtful,
     /// The API has no such group, and the config says not to make any.
     Lacking,
 }
@@ -92,7 +118,8 @@ pub enum GroupStanding {
 impl Baseline {
     /// A group with nothing under way.
     pub fn new(confirmed: Option<ConfirmedRoster>, standing: GroupStanding) -> Self {
-        Self { confirmed, covered: None, queued: None, standing }
+        let arriving = BTreeMap::new();
+        Self { confirmed, covered: None, queued: None, arriving, is_paused: false, standing }
     }
 
     /// Adds a payload that the API may be carrying out right now: whoever is in it may be covered already, although nothing
@@ -115,11 +142,27 @@ impl Baseline {
         self
     }
 
+    /// Adds whom what is queued, or sent, brings from which group. They are between two groups, and confirmed in neither.
+    #[must_use]
+    pub fn with_arriving(mut self, moves: impl IntoIterator<Item = (ReferenceId, GroupRef)>) -> Self {
+        let confirmed = self.confirmed.as_ref();
+        let has_arrived = |id: &ReferenceId| confirmed.is_some_and(|roster| roster.get(id).is_some());
+        let own = confirmed.map(|roster| roster.group.clone());
+        let moves = moves.into_iter().filter(|(id, from)| own.as_ref() == Some(from) || !has_arrived(id));
+        self.arriving = moves.collect();
+        self
+    }
+
+    /// Says that nothing is sent to the group until a person has looked.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
     /// Everybody who is, or may be, covered; sorted by reference id.
     pub fn covered(&self) -> &[Entry] {
         match &self.covered {
-            Some(covered) => covered,
-            None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
+            Some(covered) if !mutants::is_off("in_flight") => covered,
+            Some(_) | None => self.confirmed.as_ref().map_or(&[], ConfirmedRoster::members),
         }
     }
 
@@ -143,7 +186,15 @@ impl Baseline {
 
     /// Whether the group's members are known: something was confirmed, or the group is ours.
     fn is_known(&self) -> bool {
-        self.confirmed.is_some() || self.standing != GroupStanding::Stranger
+        match self.standing {
+            GroupStanding::Ours | GroupStanding::Lacking => true,
+            GroupStanding::Stranger => self.confirmed.is_some(),
+            GroupStanding::Doubtful => false,
+        }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.standing == GroupStanding::Doubtful
     }
 
     fn is_lacking(&self) -> bool {
@@ -155,11 +206,14 @@ impl Baseline {
     }
 }
 
-/// What a person released by `approve`: a ceiling for each guard that held, not a blank cheque.
+/// What a person released by `approve`: what the held plan showed, not a blank cheque. Nobody may leave a roster by an approval
+/// whom that plan did not name; for everything else the count that each guard showed is the ceiling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approval {
     /// What each guard counted when it was approved.
     pub ceilings: Vec<Ceiling>,
+    /// Whom the held plan named as leaving, or as kept, group by group.
+    pub shown: BTreeMap<GroupRef, BTreeSet<ReferenceId>>,
 }
 
 /// One approved sum.
@@ -174,15 +228,26 @@ pub struct Ceiling {
 }
 
 impl Approval {
-    /// The approval of everything that `guards` held.
-    pub fn of(guards: &[GuardReport]) -> Self {
-        let held = guards.iter().filter(|report| report.verdict == GuardVerdict::Hold);
+    /// The approval of everything that a plan holds.
+    pub fn of(plan: &PlanReport) -> Self {
+        let held = plan.guards.iter().filter(|report| report.verdict == GuardVerdict::Hold);
         let ceilings = held.map(|report| Ceiling {
             guard: report.guard.clone(),
             group: report.group.clone(),
             value: report.value,
         });
-        Self { ceilings: ceilings.collect() }
+        let shown = plan.groups.iter().map(|group| {
+            let leaving = group.terminated.iter().chain(&group.missing);
+            let moving = group.moved_out.iter().map(|moved| &moved.reference_id);
+            let kept = group.kept.iter().map(|kept| &kept.reference_id);
+            (group.group.clone(), leaving.chain(moving).chain(kept).cloned().collect())
+        });
+        Self { ceilings: ceilings.collect(), shown: shown.collect() }
+    }
+
+    /// Whether this person was shown as somebody who leaves, or would but for a doubt.
+    fn names(&self, group: &GroupRef, reference_id: &ReferenceId) -> bool {
+        mutants::is_off("approved_people") || self.shown.get(group).is_some_and(|people| people.contains(reference_id))
     }
 
     fn covers(&self, guard: &str, group: Option<&GroupRef>, value: u64) -> bool {
@@ -203,6 +268,8 @@ pub struct Plan<'a> {
     pub is_held_whole: bool,
     /// The source's absences, once this export is accepted.
     pub absences: BTreeMap<ReferenceId, Absence>,
+    /// Whom this plan removes without an approval.
+    pub losses: Vec<Loss>,
     input: Input<'a>,
 }
 
@@ -231,6 +298,10 @@ pub struct Decision<'a> {
     pub before: Option<&'a Entry>,
     /// The record to submit; none leaves the person out of the payload, which ends coverage.
     pub after: Option<Record<'a>>,
+    /// The group that the person has to have left before they can be added: the one itself where they join again.
+    pub from: Option<&'a GroupRef>,
+    /// The group that the person leaves for.
+    pub to: Option<&'a GroupRef>,
 }
 
 /// A record of the payload.
@@ -250,10 +321,11 @@ pub enum Record<'a> {
 }
 
 impl Record<'_> {
-    fn member(&self) -> &Member {
+    /// What would be submitted, and the plan that the API would have the person on.
+    fn submitted(&self) -> (&Member, &PlanId) {
         match self {
-            Self::Same(entry) => &entry.member,
-            Self::Fresh { member, .. } => member,
+            Self::Same(entry) => (&entry.member, &entry.subscribed_plan),
+            Self::Fresh { member, subscribed, .. } => (member, subscribed),
         }
     }
 }
@@ -273,6 +345,18 @@ pub enum Class {
     Terminated(Uncovered),
     /// Removed, since the file lacks them for long enough.
     Missing,
+    /// Added, since the file puts them here; they leave another group first.
+    MovedIn {
+        /// The group that they leave.
+        from: GroupRef,
+    },
+    /// Removed, since the file puts them into another group, which adds them then.
+    MovedOut {
+        /// The group that they join.
+        to: GroupRef,
+        /// What changes beside the group.
+        fields: Vec<Field>,
+    },
     /// Left out by a roster that is under way already, and not named since: decided and counted then, so no guard asks again.
     Leaving,
     /// Would be missing, invalid or doubtful, but stays covered as confirmed.
@@ -299,19 +383,32 @@ pub enum Doubt {
     Unidentified,
     /// Another source owns the person.
     OtherSource(SourceName),
-    /// The person is on another group's roster and first has to leave it.
+    /// The file moves the person, and something holds the move.
     Moving {
         /// The group that the person is on.
         from: GroupRef,
         /// The group that the file names.
         to: GroupRef,
+        /// What holds it.
+        why: Hitch,
     },
     /// Last name and birth date both changed: perhaps the id was given to somebody else.
     AnotherPerson,
-    /// The same person is on the roster under another id.
+    /// The same person is on the roster under another id, or the file has them under another one.
     Renumbered,
     /// A guard holds it.
     Guard(&'static str),
+}
+
+/// What holds a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hitch {
+    /// A guard, in one of the two groups.
+    Guard(&'static str),
+    /// Nothing is sent to the group that would gain the person.
+    Paused,
+    /// The other group does not take part: its roster is held, or the person is in doubt there.
+    OtherSide,
 }
 
 /// Makes the plan.
@@ -319,10 +416,23 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
     let mut groups = diff::groups(&input);
     let absences = diff::absences(&input, &groups);
     let identity = identity::look(&groups);
-    let judged = guards::evaluate(&input, &groups, &identity);
+    let mut judged = guards::evaluate(&input, &groups, &identity);
     let is_held_whole = guards::apply(&judged, &mut groups);
-    let guards = judged.into_iter().map(|judgement| judgement.report).collect();
-    Plan { groups, guards, is_held_whole, absences, input }
+    moves::keep_in_step(&mut groups);
+    // A move that is held for one group's size can make another too large: there are fewer and fewer left to hold.
+    loop {
+        let too_large = guards::evaluate_sizes(&input, &groups);
+        if too_large.is_empty() {
+            break;
+        }
+        guards::apply(&too_large, &mut groups);
+        moves::keep_in_step(&mut groups);
+        judged.extend(too_large);
+    }
+    let mut guards: Vec<GuardReport> = judged.into_iter().map(|judgement| judgement.report).collect();
+    guards.extend(guards::confirmed_by_approval(&input, &groups, &guards));
+    let losses = losses::of(&input, &groups);
+    Plan { groups, guards, is_held_whole, absences, losses, input }
 }
 
 impl Plan<'_> {
@@ -349,8 +459,10 @@ impl Plan<'_> {
                 Class::Unchanged => counts.unchanged += 1,
                 Class::Terminated(_) => counts.terminated += 1,
                 Class::Missing => counts.missing += 1,
+                Class::MovedIn { .. } => counts.moved += 1,
                 Class::Kept(_) => counts.kept += 1,
-                Class::Leaving | Class::Withheld(_) => {}
+                // Whoever moves is counted where they arrive.
+                Class::MovedOut { .. } | Class::Leaving | Class::Withheld(_) => {}
             }
         }
         counts
@@ -376,9 +488,34 @@ impl GroupPlan<'_> {
         if self.is_held {
             return false;
         }
+        // Only results can end the doubt, so its roster goes out even if it is the one on record.
+        if self.is_doubtful() {
+            return true;
+        }
         let heading_for = self.baseline.map_or(&[][..], Baseline::heading_for);
-        let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::member));
-        !after.eq(heading_for.iter().map(|entry| &entry.member))
+        let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::submitted));
+        let is_other = !after.eq(heading_for.iter().map(|entry| (&entry.member, &entry.subscribed_plan)));
+        // Whom a roster without results may have put on the group is in nothing that is confirmed or queued, and still to be removed.
+        let is_queued = self.baseline.is_some_and(|baseline| baseline.queued.is_some());
+        is_other || (!is_queued && self.removals().is_some_and(|removals| removals != 0))
+    }
+
+    /// Whom the roster adds who first has to leave a group, maybe this one.
+    pub fn moves_in(&self) -> Vec<MovedIn> {
+        let moves = self.decisions.iter().filter(|decision| decision.after.is_some());
+        let one = |decision: &Decision<'_>| {
+            Some(MovedIn { reference_id: decision.reference_id.clone(), from: decision.from?.clone() })
+        };
+        moves.filter_map(one).collect()
+    }
+
+    /// Whom the roster leaves out who is to join another group.
+    pub fn moves_out(&self) -> Vec<MovedOut> {
+        let moves = self.decisions.iter().filter(|decision| decision.after.is_none());
+        let one = |decision: &Decision<'_>| {
+            Some(MovedOut { reference_id: decision.reference_id.clone(), to: decision.to?.clone() })
+        };
+        moves.filter_map(one).collect()
     }
 
     /// Members after the plan.
@@ -393,7 +530,10 @@ impl GroupPlan<'_> {
 
     /// People who are covered, or may be, and whom the plan leaves out; none where nobody knows who is covered.
     pub fn removals(&self) -> Option<usize> {
-        let leaves = |decision: &&Decision<'_>| decision.before.is_some() && decision.after.is_none();
+        let covered = self.baseline.map_or(&[][..], Baseline::covered);
+        let leaves = |decision: &&Decision<'_>| {
+            decision.after.is_none() && crate::roster::find(covered, decision.reference_id).is_some()
+        };
         self.is_known().then(|| self.decisions.iter().filter(leaves).count())
     }
 
@@ -401,14 +541,32 @@ impl GroupPlan<'_> {
         self.baseline.is_none_or(Baseline::is_known)
     }
 
+    fn is_doubtful(&self) -> bool {
+        self.baseline.is_some_and(Baseline::is_doubtful)
+    }
+
     fn is_lacking(&self) -> bool {
         self.baseline.is_some_and(Baseline::is_lacking)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.baseline.is_some_and(|baseline| baseline.is_paused)
     }
 }
 
 impl Decision<'_> {
+    /// Whether the person leaves the group and joins it again, for another plan.
+    fn is_replaced_in(&self, group: &GroupRef) -> bool {
+        if self.from != Some(group) {
+            return false;
+        }
+        let (Some(before), Some(Record::Fresh { subscribed, .. })) = (self.before, &self.after) else { return false };
+        matches!(self.class, Class::Changed(_)) && *subscribed != &before.subscribed_plan
+    }
+
     /// Puts a doubtful person back to what is confirmed.
     fn hold(&mut self, doubt: Doubt) {
+        self.to = None;
         if let Some(entry) = self.before {
             self.class = Class::Kept(doubt);
             self.after = Some(Record::Same(entry));

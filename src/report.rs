@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::export::problem::Problem;
 use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RequestId, RunId, SourceName};
 
+pub mod doubts;
+mod travel;
+
+pub use travel::{Coverage, MemberDetail, MemberEvent, Pending, RosterMember, RosterReport};
+
 /// Version of the JSON shapes.
 pub const SCHEMA: u32 = 1;
 
@@ -39,6 +44,33 @@ pub struct Run {
     pub reason: Option<String>,
     /// Who set it off or approved it, where that is a person.
     pub actor: Option<String>,
+    /// The held plan that this run was approved for; none for every other trigger.
+    #[serde(default)]
+    pub approves: Option<Approves>,
+    /// The accepted export whose content it looked at again; none for an export that was new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeat>,
+    /// The batch that it undoes; none unless its trigger, or that of the run it approves, is `revert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<BatchId>,
+}
+
+/// What an approval was bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approves {
+    /// The run that was held.
+    pub run: RunId,
+    /// The fingerprint of its plan.
+    pub fingerprint: Option<String>,
+}
+
+/// The last accepted export, looked at again: because dates in it came due, a person asked for it, or it was dropped twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// The run that looked at it last.
+    pub run: RunId,
+    /// When the export was accepted.
+    pub accepted_at: DateTime<Utc>,
 }
 
 /// What set a run off.
@@ -169,6 +201,67 @@ pub struct Batch {
     pub failures: Vec<Failure>,
     /// Why it was refused, lost, or waits.
     pub error: Option<String>,
+    /// Whom it adds who first have to leave a group: another one, or this one to join again for another plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves_in: Vec<Arrival>,
+    /// Whom it leaves out who are to join another group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves_out: Vec<MovedOut>,
+    /// The first part of the roster: this batch is the whole of it, once people have left where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<BatchId>,
+    /// How often the API did not add people who had left their group: they are tried again until it does, and the run does not
+    /// wait for it. Zero for the first time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: u32,
+    /// Why it leaves people out who are, or may be, covered: one for each removal of its plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Somebody whom a batch adds once they have left a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// The group that they leave; the batch's own where they join again for another plan.
+    pub from: GroupRef,
+    /// When their coverage ended there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<DateTime<Utc>>,
+    /// Seconds from there to the confirmed results here, in which nobody covered them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap_seconds: Option<u64>,
+    /// Why they stay where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
+}
+
+impl From<MovedIn> for Arrival {
+    fn from(MovedIn { reference_id, from }: MovedIn) -> Self {
+        Self { reference_id, from, left_at: None, gap_seconds: None, stays: None }
+    }
+}
+
+/// Why a plan ends somebody's coverage, or would if nothing held it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// `terminated`, `not_started`, `waived`, `ignored`, `moved`, `missing`, `revert`; `doubtful` for who cannot be planned.
+    pub rule: String,
+    /// The run that decided it, where that is an earlier one than the plan's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The line of that run's file that says so; none for who is missing from it.
+    pub line: Option<u64>,
+    /// In words, without anything personal.
+    pub why: String,
 }
 
 /// Where a batch stands.
@@ -212,7 +305,17 @@ impl Batch {
             removed: 0,
             failures: Vec::new(),
             error: None,
+            moves_in: Vec::new(),
+            moves_out: Vec::new(),
+            follows: None,
+            again: 0,
+            reasons: Vec::new(),
         }
+    }
+
+    /// The longest time that one of those who moved was covered nowhere, in seconds; none while nobody's is known.
+    pub fn longest_gap(&self) -> Option<u64> {
+        self.moves_in.iter().filter_map(|arrival| arrival.gap_seconds).max()
     }
 
     /// Whether the results remove people whom no plan removed.
@@ -288,6 +391,9 @@ pub struct PlanReport {
     pub problems: Vec<ProblemReport>,
     /// Group by group, those with anything to say.
     pub groups: Vec<GroupReport>,
+    /// Of the file, the guards and everybody named above, where something is held: what an approval is bound to.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
 }
 
 /// The whole plan's fate.
@@ -343,6 +449,9 @@ pub struct GroupReport {
     pub kept: Vec<KeptMember>,
     /// Members with the same record.
     pub unchanged: u64,
+    /// Why coverage ends of everybody in `terminated`, `missing` and `moved_out`, or would end of those who are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
 }
 
 /// A member with another record.
@@ -352,6 +461,9 @@ pub struct ChangedMember {
     pub reference_id: ReferenceId,
     /// Which fields differ, never their values.
     pub fields: Vec<String>,
+    /// Whether coverage ends and begins again, so that another plan takes effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joins_again: bool,
 }
 
 /// A member who comes from another group.
@@ -402,6 +514,24 @@ pub struct RunDetail {
     pub batches: Vec<Batch>,
     /// Where its file lies now.
     pub filed_as: Option<String>,
+    /// What to know of the revert that it is; none unless it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertReport>,
+}
+
+/// What a revert comes up against: everything of it can change until the next export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertReport {
+    /// The batch that is undone.
+    pub batch: BatchId,
+    /// Its group.
+    pub group: GroupRef,
+    /// The run of that batch.
+    pub run: RunId,
+    /// Completed batches of the group between that one and the revert: what they changed is undone too.
+    pub later: Vec<BatchId>,
+    /// The last accepted export of the source. Its content counts as known: dropped again, it is a duplicate.
+    pub last_accepted: Option<AcceptedStatus>,
 }
 
 /// A batch in full: `show BATCH`.
@@ -411,6 +541,15 @@ pub struct BatchDetail {
     pub batch: Batch,
     /// What it changed, person by person.
     pub changes: Vec<ChangeReport>,
+    /// Members confirmed before it; none without results, or where that is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Members confirmed after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// The run that made it; none where it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Run>,
 }
 
 /// What a batch changed about one person.
@@ -425,6 +564,24 @@ pub struct ChangeReport {
     /// The run that brought the record, and the line of its file; of the record that left, for a removal.
     pub from_run: Option<RunId>,
     /// The line.
+    pub line: Option<u64>,
+    /// What it rests on; none for removals of the time before reasons were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Evidence>,
+}
+
+/// What a change rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// `listed` for whoever a file lists as covered; else as in [`Reason::rule`].
+    pub rule: String,
+    /// In words.
+    pub why: String,
+    /// The run whose file says so.
+    pub run: RunId,
+    /// That file; none where the run is forgotten, or had none.
+    pub file: Option<FileFacts>,
+    /// The line of it; none for who is missing from it.
     pub line: Option<u64>,
 }
 
@@ -447,6 +604,9 @@ pub struct Status {
     pub under_way: Vec<Batch>,
     /// Groups to which nothing is sent until a person says `retry`, and why.
     pub paused: Vec<PausedGroup>,
+    /// Why the records cannot be trusted, and what is held for it; none while they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<DoubtStatus>,
     /// Confirmed groups.
     pub groups: u64,
     /// Confirmed members.
@@ -483,6 +643,52 @@ pub struct SourceStatus {
     pub absent: u64,
     /// Runs with something held.
     pub held: Vec<RunId>,
+    /// The time by which the next export must have come; none without `expect_by`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_by: Option<DateTime<Utc>>,
+    /// The time by which an export should have come that did not; none while all is well, and without `expect_by`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_since: Option<DateTime<Utc>>,
+    /// While an export is overdue: the last one that came and was not accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_accepted: Option<NotAccepted>,
+    /// Why dates cannot be looked at again; none while all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck_trouble: Option<String>,
+    /// When all rosters are submitted again next; none without `resync`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_resync: Option<DateTime<Utc>>,
+    /// The last time that they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_resync: Option<ResyncStatus>,
+}
+
+/// An export that came and does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotAccepted {
+    /// Its run.
+    pub run: RunId,
+    /// Where that stands: `held`, `rejected`, `discarded`.
+    pub state: RunState,
+    /// When it came.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What submitting every roster again came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResyncStatus {
+    /// Its run.
+    pub run: RunId,
+    /// When it began.
+    pub received_at: DateTime<Utc>,
+    /// When the last group was done.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Groups that were submitted.
+    pub groups: u64,
+    /// People who had vanished from the API and were added again, with new subscriptions.
+    pub restored: u64,
+    /// People whom the API had, rosterd did not know, and the API removed.
+    pub removed: u64,
 }
 
 /// The last accepted export of a source.
@@ -496,6 +702,19 @@ pub struct AcceptedStatus {
     pub rows: u64,
     /// When.
     pub accepted_at: DateTime<Utc>,
+}
+
+/// Records that cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtStatus {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What happened: the beginning of a sentence.
+    pub reason: String,
+    /// Sources whose next export is held whole, until one is approved.
+    pub sources: Vec<SourceName>,
+    /// Groups with members on record that no results have confirmed since.
+    pub groups: Vec<GroupRef>,
 }
 
 /// A group to which nothing is sent.

@@ -173,6 +173,19 @@ pub enum Uncovered {
     Ignored,
 }
 
+/// A person whom a plan left out of a group's roster although nobody approved it: what `rolling_removals` adds up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The roster that they left.
+    pub group: GroupRef,
+    /// Who.
+    pub reference_id: ReferenceId,
+    /// When it was planned.
+    pub at: DateTime<Utc>,
+    /// Whether a file stated it; otherwise the person was missing.
+    pub is_stated: bool,
+}
+
 /// How long a person has been missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absence {

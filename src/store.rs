@@ -8,18 +8,20 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::report::{Batch, PlanReport, Run};
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
-use crate::roster::{Absence, ConfirmedRoster, Entry};
+use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 
 mod batches;
 mod changes;
 mod compact;
+mod doubt;
 mod envelope;
 mod error;
 pub mod filter;
+mod history;
 mod ids;
 mod keys;
 mod open;
@@ -30,7 +32,9 @@ mod sentinel;
 mod sources;
 mod trees;
 
+pub use doubt::Doubt;
 pub use error::StoreError;
+pub use history::{Back, Past, Until, folded};
 pub use ids::Ids;
 pub use runs::RunFilter;
 
@@ -47,6 +51,10 @@ struct Inner {
     dir: PathBuf,
     /// The store's random name, as in its sentinel.
     name: String,
+    /// The API that the state belongs to.
+    base_url: String,
+    /// The API that the state directory was made for, where that is another one.
+    beside: Option<String>,
     durable: bool,
     ids: Ids,
     _lock: File,
@@ -75,6 +83,11 @@ impl Store {
     /// store was opened.
     pub fn durable(&self) -> bool {
         self.inner.durable
+    }
+
+    /// The API that the state directory was made for, where that is another one than this state belongs to.
+    pub fn beside(&self) -> Option<&str> {
+        self.inner.beside.as_deref()
     }
 
     /// Lets so many more writes through and refuses every later one, so that a test can stop dead after each of them.
@@ -133,14 +146,35 @@ pub struct SourceState {
     pub last_accepted: Option<AcceptedExport>,
     /// Confirmed people that the last accepted exports lack, and for how many exports in a row.
     pub absences: BTreeMap<ReferenceId, Absence>,
+    /// Whom accepted plans of the source removed lately without an approval.
+    pub losses: Vec<Loss>,
     /// Nominal time at which each schedule (`schedule`, `resync`, `expect_by`) last fired, so that a missed one fires once.
     pub fired: BTreeMap<String, DateTime<Utc>>,
+    /// When a daemon first looked for its exports.
+    pub first_seen: Option<DateTime<Utc>>,
+    /// When an export last came that was not accepted only because its content was known, or nothing is submitted: the feed
+    /// is alive.
+    pub last_delivered: Option<DateTime<Utc>>,
+    /// The run that last submitted all its rosters again.
+    pub last_resync: Option<RunId>,
+    /// Why the dates of the last accepted export cannot be looked at again.
+    pub recheck_trouble: Option<String>,
 }
 
 impl SourceState {
     /// A source that never delivered.
     pub fn new(source: SourceName) -> Self {
-        Self { source, last_accepted: None, absences: BTreeMap::new(), fired: BTreeMap::new() }
+        Self {
+            source,
+            last_accepted: None,
+            absences: BTreeMap::new(),
+            losses: Vec::new(),
+            fired: BTreeMap::new(),
+            first_seen: None,
+            last_delivered: None,
+            last_resync: None,
+            recheck_trouble: None,
+        }
     }
 }
 
@@ -157,8 +191,10 @@ pub struct AcceptedExport {
     pub rows: u64,
     /// Its modification time.
     pub modified: Option<DateTime<Utc>>,
-    /// When it was accepted.
+    /// When it was accepted; looking at it again does not make it newer.
     pub accepted_at: DateTime<Utc>,
+    /// The day for which its dates were looked at last; none in records of before that was kept.
+    pub day: Option<NaiveDate>,
 }
 
 /// How a batch ends: what is written in one transaction, or not at all.

@@ -6,11 +6,12 @@
 //! batches (one transaction), file the export away, tell the deliverer, write the receipt. A claimed file without a finished
 //! run is passed over again; a recorded run whose file still lies among the claimed is only filed away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
@@ -24,11 +25,11 @@ use crate::intake::InboxState;
 use crate::intake::spool::{Claimed, Place, SpoolError};
 use crate::plan::Approval;
 use crate::report::{
-    Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run, RunState,
-    Trigger,
+    Approves, Counts, DaemonStatus, FileFacts, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport, Run,
+    RunState, Trigger,
 };
-use crate::roster::Reading;
 use crate::roster::ids::{RunId, SourceName};
+use crate::roster::{Loss, Reading};
 use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError};
 
 pub mod answers;
@@ -36,13 +37,21 @@ pub mod baseline;
 pub mod examine;
 pub mod filing;
 pub mod groups;
+pub mod overdue;
 mod planning;
+pub mod recheck;
+mod repeat;
+pub mod resync;
 pub mod retention;
+mod revert;
 pub mod status;
+mod travel;
+pub mod trust;
 
 use baseline::Known;
 use examine::{ExamineError, Examined};
-use planning::{Planned, Release};
+use planning::{Planned, Purpose};
+use repeat::Repeated;
 
 /// Where exports are passed over.
 #[derive(Debug)]
@@ -61,6 +70,8 @@ pub struct Desk {
     turn: tokio::sync::Mutex<()>,
     /// One receipt at a time: what is read first is written first.
     receipts: tokio::sync::Mutex<()>,
+    /// Sources whose inbox was compared with the state since the start.
+    looked_at: std::sync::RwLock<BTreeSet<SourceName>>,
     /// Set by the daemon; none for a command that opened the state itself.
     daemon: Option<Running>,
 }
@@ -88,9 +99,20 @@ pub struct Job {
     /// The person who set it off.
     pub actor: Option<String>,
     /// What that person released, and why.
-    pub approval: Option<(Approval, String)>,
+    pub approval: Option<Release>,
     /// Whether the content counts although it is that of the last accepted export: a person wants it delivered again.
     pub again: bool,
+}
+
+/// What a person releases.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// What was held.
+    pub approval: Approval,
+    /// The run and the plan that the person saw.
+    pub approves: Approves,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a pass came to no end. The file stays claimed; nothing was recorded.
@@ -119,6 +141,9 @@ pub enum SyncError {
     /// Somebody wrote to the file while it was read: it was given back to the inbox, where it must settle again.
     #[error("the file changed while it was read, and was given back to the inbox")]
     Changed,
+    /// A newer export was accepted before the last one could be looked at again. Nothing is left to do.
+    #[error("a newer export was accepted in the meantime")]
+    Overtaken,
     /// What the person asks for makes no sense now; the text says why and what to do.
     #[error("{0}")]
     Refused(String),
@@ -137,7 +162,8 @@ impl Desk {
         deliverer: Arc<Deliverer>,
     ) -> Self {
         let (turn, receipts) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
-        Self { config, store, api, clock, deliverer, turn, receipts, daemon: None }
+        let looked_at = std::sync::RwLock::default();
+        Self { config, store, api, clock, deliverer, turn, receipts, looked_at, daemon: None }
     }
 
     /// Makes it the desk of a daemon.
@@ -185,6 +211,7 @@ impl Desk {
             return Ok(run);
         }
         let source = self.source(&job.source)?.clone();
+        self.look_at_inbox(&source).await?;
         let now = self.clock.now();
         let id = self.store.ids().run(now);
         let mut run = new_run(&id, &job, now);
@@ -197,15 +224,12 @@ impl Desk {
         };
         run.file = Some(FileFacts { name: job.file.name.clone(), sha256: survey.sha256.clone(), rows: 0 });
         let state = self.source_state(&job.source).await?;
-        let is_last = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == survey.sha256);
-        if is_last && job.approval.is_none() && !job.again {
-            let before = state.last_accepted.map(|last| last.run.to_string()).unwrap_or_default();
-            run.reason = Some(format!("the same content was accepted as run {before}, and nothing newer since"));
+        if self.judge_repeat(&source, &job, &state, &mut run).await? == Repeated::Idly {
             return self.conclude(&job, run, RunState::Duplicate, None).await;
         }
         // What is known is loaded while the export is read, and stays true until the plan is recorded.
         let sends = self.deliverer.hold_sends().await;
-        let today = today(&source, job.as_of, self.clock.now());
+        let today = today(&source, job.as_of, now);
         let reading = examine::read(&job.file.path, survey, &source, today);
         let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
         let examined = match examined {
@@ -221,9 +245,9 @@ impl Desk {
         }
         self.give_back_changed(&source, &job).await?;
         self.learn_groups(&source, &examined).await?;
-        let approval = job.approval.as_ref().map(|(approval, _)| approval.clone());
-        let release = Release::Carry { modified: job.file.modified, approval };
-        let planned = self.plan(&source, &id, (examined, known?), release).await?;
+        let approval = job.approval.as_ref().map(|release| release.approval.clone());
+        let purpose = Purpose::Carry { modified: job.file.modified, approval };
+        let planned = self.plan(&source, &id, (examined, known?), purpose).await?;
         self.record(&job, run, (planned, sends), state).await
     }
 
@@ -238,15 +262,20 @@ impl Desk {
         run.counts = planned.counts;
         run.file = planned.report.file.clone();
         run.guards = planned.report.guards.iter().filter(|guard| is_news(guard)).cloned().collect();
+        // That dates came due is said beside what is held; the words of an approval that was not enough are not.
+        let because = run.reason.take_if(|_| run.repeats.is_some() && job.approval.is_none());
         if planned.is_held_whole {
-            run.reason = held_reason(&run.guards);
+            let held: Vec<String> = because.into_iter().chain(held_reason(&run.guards)).collect();
+            run.reason = (!held.is_empty()).then(|| held.join("; "));
             warn!(run = %run.run, source = %run.source, "the export is held, nothing of it is sent");
             return self.conclude(job, run, RunState::Held, Some(planned.report)).await;
         }
         if self.config.mode == Mode::Plan {
-            run.reason = Some("mode = \"plan\": nothing is submitted".to_owned());
+            let mode = "mode = \"plan\": nothing is submitted";
+            run.reason = Some(because.map_or_else(|| mode.to_owned(), |because| format!("{because}; {mode}")));
             return self.conclude(job, run, RunState::Planned, Some(planned.report)).await;
         }
+        run.reason = because.or(run.reason);
         let now = self.clock.now();
         run.state = if planned.works.is_empty() {
             if planned.report.verdict == PlanVerdict::Hold { RunState::Partial } else { RunState::Unchanged }
@@ -261,9 +290,20 @@ impl Desk {
             name: job.file.name.clone(),
             rows: run.counts.rows,
             modified: Some(job.file.modified),
-            accepted_at: now,
+            // Looking at an export again does not make it newer.
+            accepted_at: run.repeats.as_ref().map_or(now, |repeat| repeat.accepted_at),
+            day: Some(today(self.source(&job.source)?, job.as_of, run.received_at)),
         };
-        let state = SourceState { last_accepted: Some(accepted), absences: planned.absences, ..state };
+        let is_dropped_again = run.repeats.is_some() && !job.again && job.approval.is_none();
+        let last_delivered = if is_dropped_again { Some(run.received_at) } else { state.last_delivered };
+        let state = SourceState {
+            last_accepted: Some(accepted),
+            absences: planned.absences,
+            losses: remembered(state.losses, planned.losses, self.source(&job.source)?.guards.rolling_window, now),
+            last_delivered,
+            recheck_trouble: None,
+            ..state
+        };
         let record = RunRecord { run, plan: Some(planned.report), filed_as: Some(claimed_as(&job.file)) };
         let (written, works) = (record.clone(), planned.works);
         let batches = works.len();
@@ -272,7 +312,7 @@ impl Desk {
         info!(
             run = %record.run.run, source = %record.run.source, rows = record.run.counts.rows,
             new = record.run.counts.new, returning = record.run.counts.returning, changed = record.run.counts.changed,
-            terminated = record.run.counts.terminated, missing = record.run.counts.missing, kept = record.run.counts.kept,
+            moved = record.run.counts.moved, terminated = record.run.counts.terminated, missing = record.run.counts.missing, kept = record.run.counts.kept,
             batches, "plan recorded"
         );
         self.deliverer.nudge();
@@ -300,6 +340,7 @@ impl Desk {
             }],
             problems: problems.into_iter().map(|problem| ProblemReport { problem, still_covered: None }).collect(),
             groups: Vec::new(),
+            fingerprint: None,
         };
         self.conclude(job, run, RunState::Rejected, Some(report)).await
     }
@@ -314,6 +355,11 @@ impl Desk {
     ) -> Result<Run, SyncError> {
         run.state = state;
         run.finished_at = Some(self.clock.now());
+        // Before the run: a file that is passed over again after a crash then counts as delivered once more, and no harm is done.
+        if matches!(state, RunState::Duplicate | RunState::Planned) && job.trigger != Trigger::Recheck {
+            let (source, at) = (run.source.clone(), run.received_at);
+            self.store.call(move |store| store.update_source(&source, |state| state.last_delivered = Some(at))).await?;
+        }
         let record = RunRecord { run, plan, filed_as: Some(claimed_as(&job.file)) };
         let written = record.clone();
         self.store.call(move |store| store.put_run(&written)).await?;
@@ -328,7 +374,7 @@ impl Desk {
         let superseded = self.store.call(move |store| filing::supersede_held(store, &by)).await?;
         for run in superseded {
             info!(run = %run, "a newer export supersedes the held run");
-            self.rewrite_receipt(&run).await;
+            self.refile(&run).await;
         }
         Ok(())
     }
@@ -386,6 +432,14 @@ fn is_news(guard: &GuardReport) -> bool {
     guard.verdict != GuardVerdict::Pass || guard.group.is_none()
 }
 
+/// The losses that still count.
+fn remembered(mut known: Vec<Loss>, new: Vec<Loss>, window: Duration, now: DateTime<Utc>) -> Vec<Loss> {
+    let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
+    known.retain(|loss| now - loss.at < window);
+    known.extend(new);
+    known
+}
+
 fn held_reason(guards: &[GuardReport]) -> Option<String> {
     let held: Vec<&str> = guards
         .iter()
@@ -407,7 +461,10 @@ fn new_run(id: &RunId, job: &Job, now: DateTime<Utc>) -> Run {
         guards: Vec::new(),
         counts: Counts::default(),
         batches: Vec::new(),
-        reason: job.approval.as_ref().map(|(_, reason)| reason.clone()),
+        reason: job.approval.as_ref().map(|release| release.reason.clone()),
         actor: job.actor.clone(),
+        approves: job.approval.as_ref().map(|release| release.approves.clone()),
+        repeats: None,
+        reverts: None,
     }
 }

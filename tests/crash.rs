@@ -17,12 +17,13 @@
 #[path = "support/life.rs"]
 mod life;
 
+use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use chrono::{TimeZone, Utc};
+use chrono::{DateTime, Utc};
 use life::{Person, Truth};
 use rosterd::api::{Accepted, Answer, Group, MemberSync, Plan, Progress};
 use rosterd::clock::Clock;
@@ -30,7 +31,7 @@ use rosterd::config::{self, Config, Environment};
 use rosterd::control::Question;
 use rosterd::control::client::Client;
 use rosterd::daemon::{self, Outside};
-use rosterd::report::{RunState, Trigger};
+use rosterd::report::{GuardVerdict, RunState, Trigger};
 use rosterd::roster::Entry;
 use rosterd::roster::ids::{GroupId, GroupRef, RequestId};
 use rosterd::sandbox::memory::InMemory;
@@ -67,6 +68,8 @@ enum When {
     Refusals(usize),
     /// Nothing is left to do.
     Quiet,
+    /// The time has come.
+    Clock(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -74,11 +77,32 @@ enum Act {
     Drop(&'static str, String),
     /// A person approves what is held, as often as it takes.
     Approve,
+    /// The records come into doubt, as after a restored backup.
+    Doubt,
+    /// A person undoes what this export's run did to a group, and approves what is held of it.
+    Revert(&'static str, &'static str),
     RefuseKey,
     MendKey,
+    /// Somebody else takes this person off the API's roster.
+    Vanish(&'static str, &'static str),
+    /// Nothing: the life goes on until then.
+    Live,
+}
+
+/// What a life does by the clock.
+#[derive(Clone, Copy, Debug)]
+struct Calendar {
+    /// When it begins.
+    start: &'static str,
+    /// Lines below `[[source]]`.
+    schedules: &'static str,
+    /// Lines below `[source.eligibility]`.
+    dates: &'static str,
 }
 
 struct Life {
+    /// None for a life by files only.
+    calendar: Option<Calendar>,
     script: Script,
     faults: Vec<Rule>,
     acts: Vec<(When, Act)>,
@@ -206,14 +230,43 @@ impl World<'_> {
                 *count <= self.sandbox.calls().iter().filter(|call| call.status == Some(401)).count()
             }
             Some((When::Quiet, _)) => is_quiet,
+            Some((When::Clock(then), _)) => is_quiet && then.parse::<DateTime<Utc>>().unwrap() <= self.clock.now(),
         }
     }
 
     fn act(&mut self, store: &Store, asked: &mut JoinSet<()>) {
         match self.acts.front().unwrap().1.clone() {
             Act::Drop(name, text) => life::drop_file(self.inbox, name, &text),
+            Act::Live => {}
+            Act::Vanish(group, id) => assert!(self.sandbox.drop_member(group, id), "{id} is not in {group}"),
             Act::RefuseKey => self.sandbox.accept_only(vec![SecretString::from("vit_apk_another")]),
+            Act::Doubt => {
+                let sources = self.config.sources.iter().map(|source| source.name.clone());
+                if store.mark_doubtful("the state was restored", sources, self.clock.now()).is_err() {
+                    return;
+                }
+            }
             Act::MendKey => self.sandbox.accept_only(vec![SecretString::from(life::KEY)]),
+            Act::Revert(file, group) => {
+                let runs = life::runs(store);
+                let undone = runs.iter().rev().find(|run| run.reverts.is_some());
+                let question = match undone {
+                    None => {
+                        let run = runs.iter().find(|run| run.file.as_ref().is_some_and(|of| of.name == file)).unwrap();
+                        let batches = store.batches_of(&run.run).unwrap();
+                        let batch = batches.iter().find(|batch| batch.group.as_str() == group).unwrap();
+                        Some(Question::Revert { batch: batch.batch.to_string(), reason: "wrong".to_owned() })
+                    }
+                    Some(held) if held.guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold) => {
+                        Some(Question::Approve { run: held.run.to_string(), reason: "seen".to_owned() })
+                    }
+                    Some(_) => None,
+                };
+                if let Some(question) = question {
+                    self.ask(question, asked);
+                    return;
+                }
+            }
             Act::Approve => {
                 let runs = life::runs(store);
                 let held = runs.iter().rev().find(|run| run.state == RunState::Held);
@@ -221,18 +274,22 @@ impl World<'_> {
                 assert!(held.is_some() || is_approved, "nothing is held: {runs:?}");
                 if let Some(held) = held {
                     let question = Question::Approve { run: held.run.to_string(), reason: "seen".to_owned() };
-                    let socket = self.config.control_socket.clone();
-                    asked.spawn(async move {
-                        if let Ok(client) = Client::connect(&socket).await {
-                            // A refusal, or a daemon that dies over it, is answered by asking again.
-                            drop(client.ask(&question, None, |_| {}).await);
-                        }
-                    });
+                    self.ask(question, asked);
                     return;
                 }
             }
         }
         self.acts.pop_front();
+    }
+
+    fn ask(&self, question: Question, asked: &mut JoinSet<()>) {
+        let socket = self.config.control_socket.clone();
+        asked.spawn(async move {
+            if let Ok(client) = Client::connect(&socket).await {
+                // A refusal, or a daemon that dies over it, is answered by asking again.
+                drop(client.ask(&question, None, |_| {}).await);
+            }
+        });
     }
 
     /// Waits until nobody holds the store any more.
@@ -251,6 +308,15 @@ impl World<'_> {
         let filed = life::filed(self.inbox);
         let records: Vec<_> = life::runs(store).iter().map(|run| store.run(&run.run).unwrap().unwrap()).collect();
         let known: Vec<&str> = records.iter().filter_map(|record| record.filed_as.as_deref()).collect();
+        // A held file that went to the processed ones: it has the same name there, and the record says where it was.
+        let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let (mut moved_on, filed): (Vec<_>, Vec<_>) =
+            filed.into_iter().partition(|path| known.iter().any(|known| base(known) == base(path)));
+        moved_on.retain(|path| !known.contains(&path.as_str()));
+        for path in moved_on {
+            let back = known.iter().find(|known| base(known) == base(&path)).unwrap();
+            std::fs::rename(self.inbox.join(&path), self.inbox.join(back)).unwrap();
+        }
         for record in &records {
             let Some(claimed) = record.filed_as.as_ref().filter(|path| path.starts_with(".rosterd/")) else { continue };
             let sha8 = &record.run.file.as_ref().unwrap().sha256;
@@ -279,10 +345,16 @@ fn config(text: &str) -> Arc<Config> {
 fn live(life: &Life, writes: u64, stop: Stop) -> (bool, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let config = config(&life::config_text(dir.path(), "http://127.0.0.1:9", "2s"));
+    let calendar = life.calendar.unwrap_or(Calendar { start: "2026-03-02T11:00:00Z", schedules: "", dates: "" });
+    let text = life::config_text(dir.path(), "http://127.0.0.1:9", "2s").replacen(
+        "[source.columns]",
+        &format!("{}\n[source.columns]", calendar.schedules),
+        1,
+    );
+    let config = config(&(text + calendar.dates));
     let inbox = dir.path().join("inbox");
     runtime.block_on(async {
-        let clock = Clock::simulated(Utc.with_ymd_and_hms(2026, 3, 2, 11, 0, 0).unwrap());
+        let clock = Clock::simulated(calendar.start.parse().unwrap());
         let sandbox = Sandbox::new(Settings { script: life.script.clone(), clock: clock.clone() });
         for fault in &life.faults {
             sandbox.misbehave(fault.clone()).unwrap();
@@ -343,7 +415,8 @@ fn with_last_name(people: &[Person], id: &str, name: &str) -> Vec<Person> {
 fn a_first_sync_survives_a_stop_after_every_write() {
     let people = life::people(3, 4);
     let acts = vec![(When::AtOnce, Act::Drop("day1.csv", life::csv(&people)))];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&people), exports: 1..=1 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 1..=1 };
     stop_everywhere("first sync", &life);
 }
 
@@ -360,7 +433,8 @@ fn adds_changes_terminations_and_absences_survive_a_stop_after_every_write() {
         (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day3), exports: 3..=3 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 3..=3 };
     stop_everywhere("changed days", &life);
 }
 
@@ -378,7 +452,7 @@ fn newer_files_while_older_ones_are_under_way_survive_a_stop_after_every_write()
         (When::Requests(2), Act::Drop("day3.csv", life::csv(&day3))),
     ];
     let script = Script { delay: Duration::from_secs(3), ..quick() };
-    let life = Life { script, faults: vec![], acts, truth: life::truth(&day3), exports: 3..=3 };
+    let life = Life { script, faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 3..=3 };
     stop_everywhere("newer files", &life);
 }
 
@@ -389,7 +463,8 @@ fn a_rejected_file_survives_a_stop_after_every_write() {
         (When::AtOnce, Act::Drop("broken.csv", "Employee ID,First\nE1,Sam\n".to_owned())),
         (When::Quiet, Act::Drop("day1.csv", life::csv(&people))),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&people), exports: 2..=2 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&people), exports: 2..=2 };
     stop_everywhere("rejected", &life);
 }
 
@@ -406,8 +481,51 @@ fn a_held_file_and_its_approval_survive_a_stop_after_every_write() {
         (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Quiet, Act::Approve),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 3..=5 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 3..=5 };
     stop_everywhere("held", &life);
+}
+
+#[test]
+fn a_doubt_and_its_approval_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    day2.push(life::person(2, 5));
+    let day3 = with_last_name(&day2, "E1002", "Cook");
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Doubt),
+        (When::AtOnce, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Quiet, Act::Approve),
+        (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day3), exports: 4..=6 };
+    stop_everywhere("doubt", &life);
+}
+
+#[test]
+fn a_revert_and_its_approval_survive_a_stop_after_every_write() {
+    let day1 = life::people(2, 6);
+    // Four are left out and one has another name: to undo it adds four again, and holds nobody.
+    let mut day2 = with_last_name(&day1, "E1001", "Baker");
+    for id in ["E1004", "E1005", "E1006"] {
+        day2.iter_mut().find(|person| person.id == id).unwrap().is_terminated = true;
+    }
+    // Who joined since is held until somebody has looked.
+    let mut day3 = day2.clone();
+    day3.push(life::person(1, 7));
+    day3.push(life::person(2, 7));
+    let mut end = day1.clone();
+    end.push(life::person(2, 7));
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Quiet, Act::Drop("day3.csv", life::csv(&day3))),
+        (When::Quiet, Act::Revert("day2.csv", "acme-d1")),
+    ];
+    let life = Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&end), exports: 3..=3 };
+    stop_everywhere("revert", &life);
 }
 
 #[test]
@@ -424,7 +542,7 @@ fn lost_answers_survive_a_stop_after_every_write() {
         Rule::new(On::Submit, Fault::AcceptThen502).nth(3),
         Rule::new(On::Submit, Fault::Forget).nth(4),
     ];
-    let life = Life { script: quick(), faults, acts, truth: life::truth(&day2), exports: 2..=2 };
+    let life = Life { script: quick(), faults, acts, calendar: None, truth: life::truth(&day2), exports: 2..=2 };
     stop_everywhere("lost answers", &life);
 }
 
@@ -442,6 +560,191 @@ fn a_refused_key_that_is_mended_survives_a_stop_after_every_write() {
         (When::AtOnce, Act::Drop("day2.csv", life::csv(&day2))),
         (When::Refusals(5), Act::MendKey),
     ];
-    let life = Life { script: quick(), faults: vec![], acts, truth: life::truth(&day2), exports: 2..=2 };
+    let life =
+        Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(&day2), exports: 2..=2 };
     stop_everywhere("refused key", &life);
+}
+
+fn with_division(people: &[Person], id: &str, division: &str) -> Vec<Person> {
+    let mut people = people.to_vec();
+    let person = people.iter_mut().find(|person| person.id == id);
+    division.clone_into(&mut person.unwrap().division);
+    people
+}
+
+fn with_plan(people: &[Person], id: &str, plan: &'static str) -> Vec<Person> {
+    let mut people = people.to_vec();
+    people.iter_mut().find(|person| person.id == id).unwrap().plan = plan;
+    people
+}
+
+/// Two exports, the second after the first has come true.
+fn two_days(day1: &[Person], day2: &[Person]) -> Life {
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(day2))),
+    ];
+    Life { script: quick(), faults: vec![], acts, calendar: None, truth: life::truth(day2), exports: 2..=2 }
+}
+
+#[test]
+fn a_move_beside_other_changes_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let day2 = with_last_name(&with_last_name(&day1, "E1001", "Baker"), "E2002", "Cook");
+    let mut day2 = with_division(&day2, "E1001", "d2");
+    day2.push(life::person(2, 7));
+    stop_everywhere("move", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_swap_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 3);
+    let day2 = with_division(&with_division(&day1, "E1001", "d2"), "E2001", "d1");
+    stop_everywhere("swap", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_circle_of_three_groups_survives_a_stop_after_every_write() {
+    let day1 = life::people(3, 2);
+    let day2 = with_division(&with_division(&day1, "E1001", "d2"), "E2001", "d3");
+    let day2 = with_division(&day2, "E3001", "d1");
+    stop_everywhere("circle", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_move_into_a_new_group_survives_a_stop_after_every_write() {
+    let day1 = life::people(1, 4);
+    stop_everywhere("new group", &two_days(&day1, &with_division(&day1, "E1001", "d2")));
+}
+
+/// A second export moves E1001 while the third, which comes when so many rosters were accepted, says something else.
+fn newer_between(name: &str, requests: usize, day3: impl FnOnce(&[Person]) -> (Vec<Person>, Vec<Person>)) {
+    let day1 = life::people(3, 3);
+    let day2 = with_division(&day1, "E1001", "d2");
+    let (day3, truth) = day3(&day2);
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Requests(requests), Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let script = Script { delay: Duration::from_secs(3), ..quick() };
+    let life = Life { script, faults: vec![], acts, calendar: None, truth: life::truth(&truth), exports: 3..=3 };
+    stop_everywhere(name, &life);
+}
+
+#[test]
+fn a_file_without_the_mover_between_the_two_steps_survives_a_stop_after_every_write() {
+    for requests in [4, 5] {
+        newer_between("mover missing", requests, |day2| {
+            let mut day3 = with_last_name(day2, "E3001", "Baker");
+            day3.retain(|person| person.id != "E1001");
+            (day3, with_last_name(day2, "E3001", "Baker"))
+        });
+    }
+}
+
+#[test]
+fn a_file_that_moves_on_or_back_between_the_two_steps_survives_a_stop_after_every_write() {
+    for (requests, division) in [(4, "d3"), (5, "d1")] {
+        newer_between(division, requests, |day2| {
+            // Somebody changes everywhere, so that no roster is one that was there before.
+            let day3 =
+                ["E1002", "E2002", "E3002"].iter().fold(day2.to_vec(), |day, id| with_last_name(&day, id, "Cook"));
+            let day3 = with_division(&day3, "E1001", division);
+            (day3.clone(), day3)
+        });
+    }
+}
+
+#[test]
+fn a_file_that_ends_the_movers_coverage_between_the_two_steps_survives_a_stop_after_every_write() {
+    newer_between("mover terminated", 4, |day2| {
+        let mut day3 = day2.to_vec();
+        day3.iter_mut().find(|person| person.id == "E1001").unwrap().is_terminated = true;
+        (day3.clone(), day3)
+    });
+}
+
+#[test]
+fn a_new_plan_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 4);
+    let day2 = with_last_name(&with_plan(&day1, "E1001", "pln_gold"), "E1002", "Baker");
+    stop_everywhere("new plan", &two_days(&day1, &day2));
+}
+
+#[test]
+fn a_file_between_leaving_and_joining_again_survives_a_stop_after_every_write() {
+    let day1 = life::people(1, 4);
+    let day2 = with_plan(&day1, "E1001", "pln_gold");
+    let mut day3 = with_last_name(&day2, "E1002", "Baker");
+    day3.retain(|person| person.id != "E1001");
+    let truth = life::truth(&with_last_name(&day2, "E1002", "Baker"));
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&day1))),
+        (When::Quiet, Act::Drop("day2.csv", life::csv(&day2))),
+        (When::Requests(2), Act::Drop("day3.csv", life::csv(&day3))),
+    ];
+    let script = Script { delay: Duration::from_secs(3), ..quick() };
+    let life = Life { script, faults: vec![], acts, calendar: None, truth, exports: 3..=3 };
+    stop_everywhere("plan and newer file", &life);
+}
+
+#[test]
+fn a_move_through_lost_answers_survives_a_stop_after_every_write() {
+    let day1 = life::people(2, 3);
+    let day2 = with_division(&with_division(&day1, "E1001", "d2"), "E2001", "d1");
+    let faults = vec![
+        Rule::new(On::Submit, Fault::AcceptThenReset).nth(3),
+        Rule::new(On::Submit, Fault::Forget).nth(5),
+        Rule::new(On::Submit, Fault::AcceptThen502).nth(6),
+    ];
+    stop_everywhere("swap, lost answers", &Life { faults, ..two_days(&day1, &day2) });
+}
+
+/// Half a minute before midnight in New York.
+const MIDNIGHT: Calendar = Calendar { start: "2026-03-03T04:59:30Z", schedules: "", dates: "" };
+
+/// An export with first and last days, for those who have any.
+fn dated(people: &[Person], days: &[(&str, &str, &str)]) -> String {
+    let mut text = String::new();
+    for (at, line) in life::csv(people).lines().enumerate() {
+        let of = |id: &str| line.split(',').next() == Some(id);
+        let (hired, left) = match days.iter().find(|(id, _, _)| of(id)) {
+            _ if at == 0 => ("Hired", "Left"),
+            Some((_, hired, left)) => (*hired, *left),
+            None => ("", ""),
+        };
+        writeln!(text, "{line},{hired},{left}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_scheduled_recheck_survives_a_stop_after_every_write() {
+    let people = life::people(3, 4);
+    let days = [("E1002", "", "03/02/2026"), ("E2003", "03/03/2026", "")];
+    let calendar =
+        Calendar { schedules: "schedule = \"0 0 * * *\"", dates: "start = \"Hired\"\nend = \"Left\"\n", ..MIDNIGHT };
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", dated(&people, &days))),
+        (When::Clock("2026-03-03T05:00:10Z"), Act::Live),
+    ];
+    let stayed: Vec<Person> = people.into_iter().filter(|person| person.id != "E1002").collect();
+    let truth = life::truth(&stayed);
+    let life = Life { script: quick(), faults: vec![], acts, calendar: Some(calendar), truth, exports: 2..=2 };
+    stop_everywhere("re-check", &life);
+}
+
+#[test]
+fn a_resync_survives_a_stop_after_every_write() {
+    let people = life::people(2, 4);
+    let calendar = Calendar { schedules: "resync = \"0 0 * * *\"", ..MIDNIGHT };
+    let acts = vec![
+        (When::AtOnce, Act::Drop("day1.csv", life::csv(&people))),
+        (When::Quiet, Act::Vanish("acme-d1", "E1003")),
+        (When::Clock("2026-03-03T05:00:10Z"), Act::Live),
+    ];
+    let truth = life::truth(&people);
+    let life = Life { script: quick(), faults: vec![], acts, calendar: Some(calendar), truth, exports: 1..=1 };
+    stop_everywhere("resync", &life);
 }

@@ -224,7 +224,8 @@ mod tests {
         bench.run_of("short.csv", &["superseded"]);
         bench.run(&["status"]).ends_with(0);
         bench.run(&["approve", id(&run), "--reason", "again"]).ends_with(64);
-        receipt(&bench, "held", "short.csv", "Replaced");
+        receipt(&bench, "processed", "short.csv", "Replaced");
+        assert_eq!(files(&bench.inbox().join("held")), Vec::<String>::new(), "nothing waits any more");
         receipt(&bench, "processed", "short.csv", "Accepted and delivered.");
         daemon.stop();
     }
@@ -236,7 +237,8 @@ mod tests {
         let run = hold(&bench);
         bench.run(&["discard", id(&run), "--reason", "wrong file"]).ends_with(0);
         assert_eq!(bench.sandbox().roster(EAST).len(), 20);
-        receipt(&bench, "held", "short.csv", "Dropped");
+        receipt(&bench, "processed", "short.csv", "Dropped");
+        assert_eq!(files(&bench.inbox().join("held")), Vec::<String>::new(), "nothing waits any more");
         bench.run(&["status"]).ends_with(0);
         bench.run(&["approve", id(&run), "--reason", "no"]).ends_with(64);
         daemon.stop();
@@ -463,6 +465,64 @@ mod tests {
         bench.run(&["retry", EAST]).ends_with(69);
         drop(run);
         daemon.stop();
+    }
+
+    /// Lines for the first source of a bench.
+    fn schedule(bench: &Bench, lines: &str) {
+        let path = bench.path("config.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen("settle = \"1s\"", &format!("settle = \"1s\"\n{lines}"), 1)).unwrap();
+    }
+
+    #[test]
+    fn an_export_that_does_not_come_is_told_by_status_and_its_exit_code_with_a_daemon_and_without() {
+        let bench = Bench::new();
+        schedule(&bench, "expect_by = \"* * * * * *\"");
+        let checked = bench.run(&["check", "--offline"]).ends_with(0).out;
+        assert!(checked.contains("next export expected by"), "{checked}");
+        bench.run(&["status"]).ends_with(0);
+        bench.sync("broken.csv", "Id\nE1\n").ends_with(65);
+        until("the alarm of a source that never delivered", || (bench.run(&["status"]).code == 66).then_some(()));
+        bench.sync("a.csv", &export(&["E1"])).ends_with(0);
+        let status = until("the next alarm", || {
+            let said = bench.run(&["--json", "status"]);
+            (said.code == 66).then(|| said.lines().remove(0))
+        });
+        let source = &status["sources"][0];
+        assert!(source["overdue_since"].is_string() && source["expected_by"].is_string(), "{source}");
+        assert!(source["not_accepted"].is_null(), "{source}");
+        let daemon = bench.daemon();
+        daemon.hears("no export was accepted in time");
+        let said = bench.run(&["status"]).ends_with(66);
+        assert!(said.out.contains("The export of hris is overdue."), "{}", said.out);
+        daemon.stop();
+    }
+
+    #[test]
+    fn the_same_file_as_of_a_later_day_is_looked_at_again_without_a_daemon() {
+        let bench = Bench::new();
+        let path = bench.path("config.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text + "start = \"Hired\"\n").unwrap();
+        let text = export(&["E1", "E2"]);
+        let lines: Vec<&str> = text.lines().collect();
+        let text = format!("{},Hired\n{},2020-01-01\n{},2999-06-01\n", lines[0], lines[1], lines[2]);
+        bench.sync("people.csv", &text).ends_with(0);
+        bench.holds(EAST, &["E1"]);
+        let file = bench.path("people.csv");
+        let file = file.to_str().unwrap();
+        let planned = bench.run(&["--json", "plan", file, "--as-of", "2999-06-01"]).ends_with(0).lines().remove(0);
+        assert_eq!(planned["groups"][0]["new"], serde_json::json!(["E2"]));
+        let same = bench.run(&["--json", "sync", file, "--as-of", "2999-05-31"]).ends_with(0).lines().remove(0);
+        assert_eq!(same["run"]["state"], "duplicate");
+        let due = bench.run(&["--json", "sync", file, "--as-of", "2999-06-01"]).ends_with(0).lines().remove(0);
+        assert_eq!((&due["run"]["state"], &due["run"]["counts"]["new"]), (&"completed".into(), &1.into()));
+        assert!(due["run"]["repeats"]["run"].is_string(), "{due}");
+        bench.holds(EAST, &["E1", "E2"]);
+        // What a person looked ahead to is not undone by the day that it is.
+        let again = bench.run(&["--json", "sync", file]).ends_with(0).lines().remove(0);
+        assert_eq!(again["run"]["state"], "duplicate");
+        bench.holds(EAST, &["E1", "E2"]);
     }
 
     #[test]

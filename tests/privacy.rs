@@ -222,6 +222,14 @@ mod tests {
             vec!["retry", "hris-east"],
             vec!["retry", "nowhere"],
             vec!["show", "nothing"],
+            vec!["member", "E1"],
+            vec!["member", "E4"],
+            vec!["member", "B1"],
+            vec!["member", "e1"],
+            vec!["roster", "hris-east"],
+            vec!["roster", "hris-east", "--at", "2020-01-01"],
+            vec!["revert", "bat_1", "--reason", "because"],
+            vec!["revert", &batch, "--reason", "because"],
         ]
         .into_iter()
         .map(|words| words.into_iter().map(str::to_owned).collect())

@@ -19,7 +19,7 @@ use crate::deliver::{Deliverer, Settings};
 use crate::store::{Store, StoreError};
 use crate::sync::answers::{plan_answer, user_name};
 use crate::sync::examine::{self, ExamineError, Examined};
-use crate::sync::{Desk, choose_source, today};
+use crate::sync::{Desk, choose_source, today, trust};
 
 use super::{Ending, Failure};
 
@@ -60,8 +60,12 @@ fn needs_key(question: &Question, mode: Mode) -> bool {
         | Question::History(_)
         | Question::Show { .. }
         | Question::Plan(_)
-        | Question::Discard { .. } => false,
-        Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } => mode == Mode::Apply,
+        | Question::Discard { .. }
+        | Question::Member { .. }
+        | Question::Roster { .. } => false,
+        Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } | Question::Revert { .. } => {
+            mode == Mode::Apply
+        }
         Question::Groups | Question::Group { .. } | Question::CreateGroup { .. } | Question::UpdateGroup { .. } => true,
     }
 }
@@ -82,6 +86,12 @@ async fn answer_alone(
     let begun = begin_reading(config, &question, file, &clock)?;
     let (store, temporary) = open(config, &question)?;
     let config = temporary.as_ref().map_or_else(|| Arc::clone(config), |folder| with_state_in(config, folder.path()));
+    {
+        // Before anything is sent: what is on record must be what was done last.
+        let (config, now) = (Arc::clone(&config), clock.now());
+        let looked = store.call(move |store| trust::look(store, &config, now)).await;
+        looked.map_err(|error| store_failure(&error))?;
+    }
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
     let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
     let desk = Desk::new(Arc::clone(&config), store, api, clock, Arc::clone(&deliverer));
@@ -128,7 +138,7 @@ async fn answer_alone(
 
 /// Whether the answer waits for batches.
 fn delivers(question: &Question) -> bool {
-    matches!(question, Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. })
+    matches!(question, Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } | Question::Revert { .. })
 }
 
 /// Reading an export that was begun while the state is opened: either takes about as long.
@@ -155,7 +165,7 @@ impl Begun {
                 Some(Err(_)) | None => Err(ExamineError::Read(std::io::Error::other("reading ended abnormally"))),
             }
         };
-        let planned = desk.plan_reading(&self.source, (file, &self.export.name), reading).await;
+        let planned = desk.plan_reading(&self.source, (file, &self.export), reading).await;
         Ok(plan_answer(planned.map_err(Refusal::from)?)?)
     }
 }

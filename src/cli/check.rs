@@ -11,7 +11,7 @@ use crate::api::http::HttpApi;
 use crate::clock::Clock;
 use crate::config::{Config, KEY_PLACES, Source};
 use crate::control::Refusal;
-use crate::export::problem::Severity;
+use crate::export::problem::{Severity, likes};
 use crate::intake::spool::{Spool, SpoolError};
 use crate::report::SCHEMA;
 use crate::roster::ids::{PlanId, SourceName};
@@ -70,6 +70,7 @@ pub async fn check(
         None => Checked::bad("key", Ending::Config, KEY_PLACES),
     });
     checks.push(check_state(&config));
+    checks.extend(check_trail(&config));
     for source in &config.sources {
         checks.extend(check_source(source, offline));
     }
@@ -91,6 +92,25 @@ fn check_state(config: &Config) -> Checked {
     }
 }
 
+/// A state that is not there, with exports that were processed: as a rule a disk that is not mounted, or a folder that is lost.
+fn check_trail(config: &Config) -> Option<Checked> {
+    if ["db", "store.json"].iter().any(|name| config.state_dir.join(name).exists()) {
+        return None;
+    }
+    let source = config
+        .sources
+        .iter()
+        .find(|source| Spool::at(&source.inbox).newest_processed().is_ok_and(|newest| !newest.is_empty()))?;
+    Some(Checked::doubtful(
+        "state",
+        format!(
+            "there is none, although exports of {} were processed before: is the file system mounted? Without it the next \
+             export of every source is held until a person approves it",
+            source.name
+        ),
+    ))
+}
+
 /// Offline is how a service manager asks whether the daemon may start. It may without an inbox, which can be a share that
 /// is away: the daemon looks for it every minute and serves the others meanwhile.
 fn check_source(source: &Source, offline: bool) -> Vec<Checked> {
@@ -100,13 +120,19 @@ fn check_source(source: &Source, offline: bool) -> Vec<Checked> {
         Err(error) if offline => Checked::doubtful(&what, with_cause(&error)),
         Err(error) => Checked::bad(&what, Ending::Config, with_cause(&error)),
     }];
-    if let Some(schedule) = &source.schedule {
+    let schedules = [
+        (&source.schedule, "next scheduled"),
+        (&source.resync, "next resync"),
+        (&source.expect_by, "next export expected by"),
+    ];
+    for (schedule, label) in schedules {
+        let Some(schedule) = schedule else { continue };
         let times = schedule.upcoming(Clock::system().now(), source.timezone, TIMES_SHOWN);
         let times: Vec<String> = times
             .iter()
             .map(|at| at.with_timezone(&source.timezone).format("%a %Y-%m-%d %H:%M %Z").to_string())
             .collect();
-        checks.push(Checked::good(&what, format!("next scheduled: {}", times.join(", "))));
+        checks.push(Checked::good(&what, format!("{label}: {}", times.join(", "))));
     }
     checks
 }
@@ -217,16 +243,21 @@ fn say_reading(context: &Context, reading: &Reading) -> std::io::Result<()> {
     );
     let (errors, warnings): (Vec<_>, Vec<_>) =
         reading.problems.iter().partition(|problem| problem.code.severity() == Severity::Error);
-    for (title, problems) in [("Cannot be used:", errors), ("Used, but:", warnings)] {
+    let errors = errors.into_iter().map(|problem| {
+        let column = problem.column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
+        let who = problem.reference_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+        let place = if problem.line == 0 { "file".to_owned() } else { format!("line {}", problem.line) };
+        format!("{place}{column}{who}: {}", problem.message)
+    });
+    let warnings = likes(warnings);
+    let warnings = warnings.iter().map(render::warning);
+    for (title, problems) in [("Cannot be used:", errors.collect::<Vec<_>>()), ("Used, but:", warnings.collect())] {
         if problems.is_empty() {
             continue;
         }
         writeln!(text, "\n{title}").unwrap_or_default();
         for problem in problems.iter().take(PROBLEMS_SHOWN) {
-            let column = problem.column.as_ref().map(|column| format!(", {column}")).unwrap_or_default();
-            let who = problem.reference_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
-            let place = if problem.line == 0 { "file".to_owned() } else { format!("line {}", problem.line) };
-            writeln!(text, "  {place}{column}{who}: {}", problem.message).unwrap_or_default();
+            writeln!(text, "  {problem}").unwrap_or_default();
         }
         if PROBLEMS_SHOWN < problems.len() {
             let more = problems.len() - PROBLEMS_SHOWN;

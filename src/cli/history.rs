@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::control::{Answer, HistoryFilter, Question};
-use crate::report::{RunState, Status};
+use crate::report::{RunState, SourceStatus, Status};
 use crate::roster::ids::{GroupRef, SourceName};
 
 use super::export::unexpected;
@@ -88,7 +88,9 @@ pub async fn show(context: &Context, id: String) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-/// `status`. Exits with 5, 69, 66 or 3 when something needs a person; the worst of them counts.
+/// `status`. Exits with 5 (a group is paused), 69 (the key is refused), 66 (an inbox is in trouble, an expected export did not
+/// come, or dates cannot be looked at again because the last one is gone) or 3 (something is held) when something needs a
+/// person; the worst of them counts.
 ///
 /// # Errors
 /// [`Failure`].
@@ -107,13 +109,18 @@ fn status_ending(status: &Status) -> Ending {
         Ending::Incident
     } else if status.daemon.as_ref().is_some_and(|daemon| daemon.key_refused) {
         Ending::Unavailable
-    } else if status.sources.iter().any(|source| source.inbox_trouble.is_some()) {
+    } else if status.sources.iter().any(lacks_a_file) {
         Ending::NoInput
-    } else if status.sources.iter().any(|source| !source.held.is_empty()) {
+    } else if status.doubt.is_some() || status.sources.iter().any(|source| !source.held.is_empty()) {
         Ending::Held
     } else {
         Ending::Done
     }
+}
+
+/// An inbox in trouble, an export that did not come, or one whose dates are to be looked at and that is gone.
+fn lacks_a_file(source: &SourceStatus) -> bool {
+    source.inbox_trouble.is_some() || source.overdue_since.is_some() || source.recheck_trouble.is_some()
 }
 
 /// `groups …`.

@@ -7,11 +7,13 @@
 use std::io::{self, IsTerminal, Write};
 
 pub use history::runs;
-pub use json::{json_batch, json_groups, json_plan, json_run, json_runs, json_status};
+pub use json::{json_batch, json_groups, json_member, json_plan, json_roster, json_run, json_runs, json_status};
 pub use plan::plan;
+pub(in crate::cli) use plan::warning;
 pub use progress::ProgressBar;
 pub use show::{batch, run};
 pub use status::{groups, status};
+pub use travel::{member, roster};
 
 mod history;
 mod json;
@@ -21,6 +23,7 @@ mod progress;
 mod show;
 mod status;
 mod table;
+mod travel;
 mod words;
 
 /// Narrower terminals get lines of this width, and wrap them themselves: below it every layout breaks.

@@ -6,20 +6,8 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::finding::{Fault, Finding, Reported};
 use super::reader::{Reader, fold};
-use super::settings::{Settings, plain};
+use super::settings::Settings;
 use super::{Api, Config, Guards, Mode, PhoneFormat, Poll, Retention, Source, kinds, secret, source};
-
-/// What the design has and this version does not do, by key, and by value where other values of the key are fine.
-/// A setting that would be accepted and not obeyed is worse than none: delete a line when the thing works.
-const NOT_YET: &[(&str, Option<&str>)] = &[
-    ("source.resync", None),
-    ("source.expect_by", None),
-    ("source.plan.change", Some("replace")),
-    ("guards.rolling_removals", None),
-    ("guards.rolling_window", None),
-    ("source.guards.rolling_removals", None),
-    ("source.guards.rolling_window", None),
-];
 
 /// Shorter than any network's round trip is a slip of the unit.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
@@ -39,24 +27,11 @@ pub(super) fn check(
     environment: &Environment,
 ) -> Result<Config, Vec<Finding>> {
     let mut reader = Reader::new(settings, findings);
-    refuse_not_yet(&mut reader);
     let config = config(&mut reader, environment);
     let findings = reader.into_findings();
     match config {
         Ok(config) if findings.is_empty() => Ok(config),
         _ => Err(findings),
-    }
-}
-
-fn refuse_not_yet(reader: &mut Reader<'_>) {
-    let settings = reader.settings();
-    for path in settings.written() {
-        let known = plain(path);
-        let Some((_, value)) = NOT_YET.iter().find(|(key, _)| *key == known) else { continue };
-        let written = settings.value(path).and_then(|value| value.as_str());
-        if value.is_none() || *value == written {
-            reader.report(path, Fault::new("is not yet supported", "delete the line until a later version knows it"));
-        }
     }
 }
 

@@ -112,12 +112,6 @@ impl Settings {
     pub(super) fn is_written(&self, path: &str) -> bool {
         self.lines.contains_key(path) || self.variables.contains_key(path)
     }
-
-    /// Every path that the operator wrote.
-    pub(super) fn written(&self) -> impl Iterator<Item = &str> {
-        self.lines.keys().chain(self.variables.keys()).map(String::as_str)
-    }
-
     /// A fault with the place and, where it is not secret, the value.
     pub(super) fn finding(&self, path: &str, fault: Fault) -> Finding {
         // A source without a guard of its own has the common one.

@@ -386,29 +386,6 @@ fn a_source_overrides_single_guards_and_keeps_the_others() {
 }
 
 #[test]
-fn what_is_not_done_yet_is_refused_and_defaults_are_not() {
-    each_is_found(&[
-        ("name =", "resync = \"0 3 * * Sun\"\nname =", "6: source.resync is not yet supported"),
-        ("name =", "expect_by = \"30 7 * * *\"\nname =", "6: source.expect_by is not yet supported"),
-        ("default =", "change = \"replace\"\ndefault =", "23: source.plan.change is not yet supported"),
-        ("[[source]]", "[guards]\nrolling_removals = 5\n[[source]]", "6: guards.rolling_removals is not yet supported"),
-        (
-            "[[source]]",
-            "[guards]\nrolling_window = \"7d\"\n[[source]]",
-            "6: guards.rolling_window is not yet supported",
-        ),
-        (
-            "[source.plan]",
-            "[source.guards]\nrolling_removals = \"off\"\n[source.plan]",
-            "23: source.guards.rolling_removals is not yet supported",
-        ),
-    ]);
-    each_is_fine(&[("default =", "change = \"report\"\ndefault =")]);
-    let findings = findings_in(MINIMAL, &variables(&[("ROSTERD_GUARDS__ROLLING_REMOVALS", "5")]));
-    assert_eq!(findings[0].file, "environment variable ROSTERD_GUARDS__ROLLING_REMOVALS");
-}
-
-#[test]
 fn sources_have_names_and_folders_of_their_own() {
     let second = |name: &str, inbox: &str| {
         let source = MINIMAL.split_once("[[source]]").unwrap().1;

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{ApiError, Group, Progress, Results};
-use crate::report::{Batch, Failure, Phase};
+use crate::report::{Batch, Failure, Phase, Trigger};
 use crate::roster::Entry;
 use crate::roster::ids::{GroupId, GroupRef};
 use crate::store::{GroupRecord, Settlement, StoreError, Work};
 
+use super::arrivals::{self, Prepared};
+use super::moves::MOVE;
 use super::outcome::outcome;
 use super::phase::{self, Circumstances, Effect, Event};
 use super::{Deliverer, News};
@@ -28,10 +30,20 @@ const STORE_PAUSE: Duration = Duration::from_secs(30);
 /// A batch that was superseded on its way out is left for the newer one, after a pause that keeps a mistake from spinning.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// A place among the groups under way.
+struct Place<'a> {
+    _permit: SemaphorePermit<'a>,
+    _unhurried: Option<SemaphorePermit<'a>>,
+}
+
 /// How carrying a batch ended.
 enum Carried {
     /// The batch is final; the group's next one may go.
     Ended,
+    /// The same, and the next one adds people whom nobody covers.
+    EndedUrgently,
+    /// People have to leave another group first.
+    Waits,
     /// Its next attempt is due later; the record says when.
     Later,
     /// The group is paused, or the task stops.
@@ -62,10 +74,16 @@ impl Deliverer {
     /// [`StoreError::Full`]; every other failure of the store is waited out.
     pub(super) async fn drive(&self, group: &GroupRef, stop: &CancellationToken) -> Result<(), StoreError> {
         // From before the record is read: what is released after that is not missed.
-        let mut released = self.released.subscribe();
+        let (mut released, mut settled) = (self.released.subscribe(), self.settled.subscribe());
+        let mut is_urgent = false;
         while !stop.is_cancelled() {
-            let Ok(permit) = self.permits.acquire().await else { return Ok(()) };
+            let Some(place) = self.place(group, is_urgent, &mut released).await else { return Ok(()) };
+            // It may have been a long wait.
+            if stop.is_cancelled() {
+                break;
+            }
             released.mark_unchanged();
+            settled.mark_unchanged();
             let carried = match self.current(group).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(work)) if self.clock.now() < work.batch.not_before.unwrap_or_default() => Ok(Carried::Later),
@@ -73,9 +91,11 @@ impl Deliverer {
                 Err(error) => Err(error.into()),
             };
             // Whoever waits for a later attempt leaves the place to another group.
-            drop(permit);
+            drop(place);
+            is_urgent = matches!(carried, Ok(Carried::EndedUrgently | Carried::Waits));
             let go_on = match carried {
-                Ok(Carried::Ended) => true,
+                Ok(Carried::Ended | Carried::EndedUrgently) => true,
+                Ok(Carried::Waits) => self.wait_for_others(&mut settled, &mut released, stop).await,
                 Ok(Carried::Later) => self.wait_for_attempt(group, &mut released, stop).await,
                 Ok(Carried::Stopped) => false,
                 Err(CarryError::Store(error)) if error.is_full() => return Err(error),
@@ -102,16 +122,51 @@ impl Deliverer {
         Ok(())
     }
 
+    /// Waits for a place among the groups under way; none when there will be none any more. A roster that is submitted again
+    /// against drift waits its turn among its like first: thousands of them must not keep a new export waiting. Should a newer
+    /// roster take its place meanwhile, that one goes ahead.
+    async fn place(&self, group: &GroupRef, is_urgent: bool, released: &mut watch::Receiver<u64>) -> Option<Place<'_>> {
+        loop {
+            if is_urgent || !self.is_unhurried(group).await {
+                return Some(Place { _permit: self.permit(is_urgent).await?, _unhurried: None });
+            }
+            tokio::select! {
+                biased;
+                unhurried = self.unhurried.acquire() => {
+                    let unhurried = unhurried.ok()?;
+                    let permit = self.permit(false).await?;
+                    return Some(Place { _permit: permit, _unhurried: Some(unhurried) });
+                }
+                changed = released.changed() => changed.ok()?,
+            }
+        }
+    }
+
+    /// Whether the group's next batch belongs to a resync. A store that cannot be read is met with where the batch is carried.
+    async fn is_unhurried(&self, group: &GroupRef) -> bool {
+        let group = group.clone();
+        let looked = self.store.call(move |store| {
+            let Some(batch) = store.open_batch(&group)? else { return Ok(false) };
+            Ok(store.run(&batch.run)?.is_some_and(|record| record.run.trigger == Trigger::Resync))
+        });
+        looked.await.unwrap_or(false)
+    }
+
     /// The group's open work; a newer roster takes the place of one that was not sent, or whose answer was lost.
     async fn current(&self, group: &GroupRef) -> Result<Option<Work>, StoreError> {
         let (id, now) = (group.clone(), self.clock.now());
         let (work, superseded) = self
             .store
             .call(move |store| {
+                if store.is_overtaken(&id)? {
+                    return Ok((None, None));
+                }
                 let Some(work) = store.work(&id)? else { return Ok((None, None)) };
                 // `submitting` on record and no answer: the request may have left, and is superseded all the same.
                 let is_replaceable = matches!(work.batch.phase, Phase::Pending | Phase::Submitting);
-                if !is_replaceable || store.next_work(&id)?.is_none() {
+                let next = store.next_work(&id)?.map(|next| next.batch);
+                // The second part of the same roster is no newer one.
+                if !is_replaceable || next.is_none_or(|next| next.follows.as_ref() == Some(&work.batch.batch)) {
                     return Ok((Some(work), None));
                 }
                 let mut superseded = work.batch;
@@ -151,8 +206,15 @@ impl Deliverer {
 
     /// Takes one batch from event to event until it is final, must wait for its next attempt, or the task stops.
     async fn carry(&self, work: Work, stop: &CancellationToken) -> Result<Carried, CarryError> {
-        let mut batch = work.batch;
-        let payload = Arc::new(work.payload);
+        let Work { mut batch, payload } = match self.prepare(work).await? {
+            Prepared::Go(work) => work,
+            Prepared::Waits => return Ok(Carried::Waits),
+            Prepared::Nobody(mut batch) => {
+                batch.phase = Phase::Refused;
+                return self.refuse(batch, &[], "everybody whom it adds stays in another group".to_owned()).await;
+            }
+        };
+        let payload = Arc::new(payload);
         let mut event = phase::resumed(&batch);
         let mut polls = 0;
         let mut is_alerted = false;
@@ -180,7 +242,7 @@ impl Deliverer {
                     return Ok(Carried::Later);
                 }
                 Effect::Settle(results) => return self.settle(batch, &payload, results).await,
-                Effect::Refuse(why) => return self.refuse(batch, why).await,
+                Effect::Refuse(why) => return self.refuse(batch, &payload, why).await,
                 Effect::Lose(why, pause) => return self.lose(batch, &payload, why, pause).await,
                 Effect::Pause => {
                     self.record(&batch).await?;
@@ -271,19 +333,25 @@ impl Deliverer {
         batch.completed_at = Some(self.clock.now());
         batch.added = results.added as u64;
         batch.removed = results.removed as u64;
-        batch.failures = results.failures.iter().map(failure).collect();
+        // Who stays where they were was known before.
+        batch.failures.retain(|failure| failure.operation == MOVE);
+        batch.failures.extend(results.failures.iter().map(failure));
         batch.error = None;
         let incident = incident(&batch);
         batch.error.clone_from(&incident);
-        let (payload, now, ended) = (Arc::clone(payload), self.clock.now(), batch.clone());
-        self.store
-            .call(move |store| {
-                let confirmed = store.roster(&ended.group)?;
-                let outcome = outcome(&ended.group, confirmed.as_ref(), &payload, &results, now);
-                let (roster, changes) = (Some(outcome.roster), outcome.changes);
-                store.settle(&Settlement { batch: ended, roster, changes, pause: incident })
-            })
-            .await?;
+        let (payload, now, mut ended) = (Arc::clone(payload), self.clock.now(), batch.clone());
+        let settled = self.store.call(move |store| {
+            let confirmed = store.roster(&ended.group)?;
+            let outcome = outcome(&ended.group, confirmed.as_ref(), &payload, &results, now);
+            arrivals::note_gaps(&mut ended, &outcome.roster);
+            let successor = arrivals::again(&ended, &payload, Some(&outcome.roster), store.ids().batch(now));
+            arrivals::warn_of_stranded(&ended, Some(&outcome.roster));
+            let (roster, changes) = (Some(outcome.roster), outcome.changes);
+            let next =
+                store.settle_with(&Settlement { batch: ended.clone(), roster, changes, pause: incident }, successor)?;
+            Ok((ended, next))
+        });
+        let (batch, next) = settled.await?;
         info!(
             batch = %batch.batch, run = %batch.run, added = batch.added, removed = batch.removed,
             failed = batch.failures.len(), "completed"
@@ -292,20 +360,28 @@ impl Deliverer {
         match &batch.error {
             Some(incident) => {
                 error!(batch = %batch.batch, incident, "the results differ from the plan, the group is paused");
+                arrivals::warn_of_pause(&batch, next.as_ref());
                 Ok(Carried::Stopped)
             }
-            None => Ok(Carried::Ended),
+            None => Ok(after(next.as_ref())),
         }
     }
 
-    async fn refuse(&self, mut batch: Batch, why: String) -> Result<Carried, CarryError> {
+    async fn refuse(&self, mut batch: Batch, payload: &[Entry], why: String) -> Result<Carried, CarryError> {
         error!(batch = %batch.batch, why, "the API refused the roster, it is not sent again unchanged");
-        batch.completed_at = Some(self.clock.now());
+        let now = self.clock.now();
+        batch.completed_at = Some(now);
         batch.error = Some(why);
-        let ended = batch.clone();
-        self.store.call(move |store| store.replace_open(&ended, None)).await?;
+        let (refused, payload) = (batch.clone(), payload.to_vec());
+        let next = self.store.call(move |store| {
+            let confirmed = store.roster(&refused.group)?;
+            let successor = arrivals::again(&refused, &payload, confirmed.as_ref(), store.ids().batch(now));
+            arrivals::warn_of_stranded(&refused, confirmed.as_ref());
+            store.replace_open(&refused, successor)
+        });
+        let next = next.await?;
         self.ended(&batch).await;
-        Ok(Carried::Ended)
+        Ok(after(next.as_ref()))
     }
 
     /// Ends the batch as lost. The group's current roster goes out in a batch of its own: a newer one if there is one.
@@ -368,6 +444,7 @@ impl Deliverer {
 
     async fn ended(&self, batch: &Batch) {
         self.tell(News::Phase(batch.group.clone(), batch.phase));
+        self.settled.send_modify(|count| *count = count.wrapping_add(1));
         self.end_run(&batch.run).await;
     }
 
@@ -382,6 +459,9 @@ impl Deliverer {
         }
         match self.find_or_make(&record, attempt).await? {
             Ok(found) => {
+                if let Some(decision) = self.other_organization(&found).await? {
+                    return Ok(Err(decision));
+                }
                 let (id, group) = (found.id.clone(), record.group);
                 let learned = move |record: &mut GroupRecord| {
                     record.id = Some(found.id);
@@ -426,6 +506,16 @@ impl Deliverer {
         }
     }
 
+    /// A group that was just made or found tells whom the key belongs to: nobody may be covered with another organization.
+    async fn other_organization(&self, found: &Group) -> Result<Option<NoGroup>, StoreError> {
+        let Some(organization) = found.organization_id.clone() else { return Ok(None) };
+        match self.store.call(move |store| store.bind_organization(&organization)).await {
+            Ok(()) => Ok(None),
+            Err(error @ StoreError::OtherOrganization { .. }) => Ok(Some(NoGroup::Decision(error.to_string()))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Records that we are about to make a group, or that we certainly did not.
     async fn intend(&self, group: &GroupRef, is_ours: bool) -> Result<(), StoreError> {
         let group = group.clone();
@@ -452,6 +542,11 @@ impl Deliverer {
         let groups = self.api.groups().await?;
         Ok(groups.into_iter().find(|found| found.external_reference_id.as_ref() == Some(group)))
     }
+}
+
+/// What follows an end: people whom nobody covers wait for no other group's turn.
+fn after(next: Option<&Work>) -> Carried {
+    if next.is_some_and(|next| !next.batch.moves_in.is_empty()) { Carried::EndedUrgently } else { Carried::Ended }
 }
 
 fn failure(failure: &crate::api::MemberFailure) -> Failure {

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use crate::config::Poll;
 
 /// First pause after a failed attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause that we choose ourselves.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// First and longest pause before people are submitted again who left one group and were not added to the next. They are covered
+/// nowhere: often enough that a hitch costs minutes, seldom enough that a lasting refusal is no flood.
+const FIRST_AGAIN: TimeDelta = TimeDelta::minutes(1);
+const LONGEST_AGAIN: TimeDelta = TimeDelta::hours(1);
 /// Longest pause that a server's hint may ask for.
 pub const LONGEST_HINT: Duration = Duration::from_secs(3600);
 
@@ -17,6 +23,12 @@ pub fn before_retry(attempt: u32, hint: Option<Duration>, chance: f64) -> Durati
     let ceiling = doubled(FIRST_PAUSE, attempt.saturating_sub(1), LONGEST_PAUSE);
     let own = ceiling / 2 + (ceiling / 2).mul_f64(chance.clamp(0.0, 1.0));
     hint.map_or(own, |hint| own.max(hint.min(LONGEST_HINT)))
+}
+
+/// The pause before people who are covered nowhere are submitted for the `again`-th time more (from 1).
+pub fn before_again(again: u32) -> TimeDelta {
+    let doubled = FIRST_AGAIN * 2i32.saturating_pow(again.saturating_sub(1).min(10));
+    doubled.min(LONGEST_AGAIN)
 }
 
 /// The pause before the `poll`-th poll (from 1) of an accepted batch.

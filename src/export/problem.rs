@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use likes::{Likes, likes};
+
+mod likes;
+
+/// What the sum of findings that are not listed says behind its number.
+pub(crate) const SUMMED_UP: &str = " findings of this kind in all";
+
 /// One finding about a row. The message never quotes a cell: line and column point to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

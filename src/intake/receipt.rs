@@ -4,19 +4,22 @@
 //! appear by reference id, cells by line and column. The API's own words about a person may hold personal data and are
 //! not repeated here; whoever runs rosterd sees them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::export::problem::Severity;
+use crate::export::problem::{Severity, likes};
 use crate::report::{
     Batch, Counts, GuardReport, GuardVerdict, Phase, PlanReport, ProblemReport, Run, RunState, Trigger,
 };
 use crate::roster::member::Field;
 use page::{Page, clean, people};
+use people::{Doubts, doubts, people_in_doubt};
 
+mod doubt;
 mod page;
+mod people;
 mod table;
 
 pub use table::problems_csv;
@@ -24,11 +27,18 @@ pub use table::problems_csv;
 /// Entries of a list that a page shows; the rest is counted.
 const MAX_LISTED: usize = 50;
 
+/// Groups in which one reason is said in full, and those that are named after that.
+const MAX_ALIKE: usize = 3;
+const MAX_GROUPS: usize = 20;
+
 /// Longest header of a column that is repeated, in characters.
 const MAX_HEADER_CHARS: usize = 40;
 
 /// Longest reason that is repeated, in characters: room for every header that a message about a header lists.
 const MAX_REASON_CHARS: usize = 2_000;
+
+/// Where the rest of a list of rows is.
+const BESIDE: &str = ", see the file beside this one that ends in .problems.csv";
 
 /// What becomes of a receipt whose story is not over.
 const REWRITTEN: &str = "This receipt is rewritten when the results are in.";
@@ -51,26 +61,32 @@ pub fn render(run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String
 /// Writes the receipt of one export as it stands now, with times as its reader tells them.
 pub fn render_for(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String {
     let mut page = Page::default();
-    headline(&mut page, run, plan);
+    headline(&mut page, run, plan, batches);
     facts(&mut page, subject, run);
     reasons(&mut page, run, plan);
     counts(&mut page, run);
     delivery(&mut page, run, batches);
-    next_steps(&mut page, run, plan, batches);
+    let doubts = doubts(run, plan, batches);
+    next_steps(&mut page, run, plan, batches, &doubts);
     problems(&mut page, plan);
-    people_in_doubt(&mut page, plan, batches);
+    people_in_doubt(&mut page, &doubts);
     new_plans(&mut page, plan);
     page.into_text()
 }
 
 /// What happened, in one line, and what that means for people's coverage.
-fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
+fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) {
     page.text(match run.state {
         RunState::Received => "Received. This file is being read; nothing was changed yet.",
         RunState::Planned => "Checked, not delivered. Files of this folder are only checked at present.",
         RunState::Held => "Held: nothing of this file was applied.",
         RunState::Delivering => "Accepted. The changes are on their way.",
-        RunState::Completed if has_holds(run, plan) => "Accepted and delivered, except for what is held (see below).",
+        RunState::Completed | RunState::Partial if is_held_only(run, plan, batches) && batches.is_empty() => {
+            "Accepted. All that it would change is held (see below)."
+        }
+        RunState::Completed | RunState::Partial if is_held_only(run, plan, batches) => {
+            "Accepted and delivered, except for what is held (see below)."
+        }
         RunState::Completed => "Accepted and delivered.",
         RunState::Partial => "Accepted, but only a part of it was delivered.",
         RunState::Failed => "Not delivered: none of the changes in this file could be confirmed.",
@@ -80,6 +96,12 @@ fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
         RunState::Superseded => "Replaced: a newer file took the place of this one.",
         RunState::Discarded => "Dropped: somebody decided that this file is not to be applied.",
     });
+    if run.trigger == Trigger::Recheck {
+        page.text(
+            "Nobody dropped this file. It is a copy of the last accepted one, looked at again because first or last days in it \
+             have come.",
+        );
+    }
     if leaves_everybody(run) {
         page.text("Nobody gained or lost coverage because of this file.");
     }
@@ -89,15 +111,19 @@ fn headline(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
 fn leaves_everybody(run: &Run) -> bool {
     match run.state {
         RunState::Planned | RunState::Held | RunState::Rejected | RunState::Duplicate | RunState::Unchanged => true,
-        RunState::Superseded | RunState::Discarded => run.batches.is_empty(),
-        RunState::Received | RunState::Delivering | RunState::Completed | RunState::Partial | RunState::Failed => false,
+        RunState::Superseded | RunState::Discarded | RunState::Partial => run.batches.is_empty(),
+        RunState::Received | RunState::Delivering | RunState::Completed | RunState::Failed => false,
     }
 }
 
 fn facts(page: &mut Page, subject: Subject<'_>, run: &Run) {
     page.gap();
     page.pair("File", &clean(subject.name, usize::MAX));
-    page.pair("Received", &time(run.received_at, subject.zone));
+    let is_recheck = run.trigger == Trigger::Recheck;
+    if let Some(repeat) = run.repeats.as_ref().filter(|_| is_recheck) {
+        page.pair("Accepted", &time(repeat.accepted_at, subject.zone));
+    }
+    page.pair(if is_recheck { "Looked at" } else { "Received" }, &time(run.received_at, subject.zone));
     if let Some(finished) = run.finished_at {
         page.pair("Finished", &time(finished, subject.zone));
     }
@@ -107,9 +133,23 @@ fn facts(page: &mut Page, subject: Subject<'_>, run: &Run) {
     page.pair("Number", &format!("{} (quote it when you ask about this file)", run.run));
 }
 
+/// Whether everything that was sent went well, and only guards stand in the way of the rest.
+fn is_held_only(run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> bool {
+    has_holds(run, plan) && !has_trouble(batches)
+}
+
+fn has_trouble(batches: &[Batch]) -> bool {
+    batches.iter().any(|batch| !batch.failures.is_empty() || matches!(batch.phase, Phase::Refused | Phase::Lost))
+}
+
+/// Whether what the file says about people is of no account any more.
+fn is_settled(run: &Run) -> bool {
+    matches!(run.state, RunState::Superseded | RunState::Discarded | RunState::Duplicate)
+}
+
 /// Why a file is held, rejected or dropped.
 fn reasons(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
-    let holding: Vec<&GuardReport> = holding(run, plan).collect();
+    let holding: Vec<&GuardReport> = holding(run, plan).filter(|_| !is_settled(run)).collect();
     let reason =
         run.reason.as_deref().map(|reason| clean(reason, MAX_REASON_CHARS)).filter(|reason| !reason.is_empty());
     if reason.is_none() && holding.is_empty() {
@@ -139,10 +179,26 @@ fn reasons(page: &mut Page, run: &Run, plan: Option<&PlanReport>) {
         page.item(&sentence(reason));
     }
     let is_said = |guard: &GuardReport| reason.as_deref() == Some(clean(&guard.sum, MAX_REASON_CHARS).as_str());
-    for guard in holding.iter().take(MAX_LISTED).filter(|guard| !is_said(guard)) {
-        page.item(&sentence(&clean(&guard.sum, 300)));
+    let mut alike: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for guard in holding.iter().filter(|guard| !is_said(guard)) {
+        let groups = alike.entry(guard.guard.as_str()).or_default();
+        groups.push(guard.group.as_ref().map_or("the file", |group| group.as_str()));
+        if groups.len() <= MAX_ALIKE {
+            page.item(&sentence(&clean(&guard.sum, 300)));
+        }
     }
-    page.rest(holding.len(), MAX_LISTED, "");
+    for groups in alike.values().filter_map(|groups| groups.get(MAX_ALIKE..)) {
+        if !groups.is_empty() {
+            let names = groups.iter().take(MAX_GROUPS).map(|name| clean(name, 80)).collect::<Vec<_>>().join(", ");
+            let more = groups.len().saturating_sub(MAX_GROUPS);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            page.item(&format!("The same in {}: {names}{more}.", more_groups(groups.len())));
+        }
+    }
+}
+
+fn more_groups(count: usize) -> String {
+    if count == 1 { "1 more group".to_owned() } else { format!("{count} more groups") }
 }
 
 fn holding<'a>(run: &'a Run, plan: Option<&'a PlanReport>) -> impl Iterator<Item = &'a GuardReport> {
@@ -224,6 +280,7 @@ fn groups(count: usize) -> String {
 
 fn standing(batch: &Batch) -> String {
     match batch.phase {
+        Phase::Pending if !batch.moves_in.is_empty() => "waits until people have left their former groups.".to_owned(),
         Phase::Pending => "waits to be sent.".to_owned(),
         Phase::Submitting | Phase::Accepted => "sent; the results are not in yet.".to_owned(),
         Phase::Completed if batch.failures.is_empty() => {
@@ -240,16 +297,17 @@ fn standing(batch: &Batch) -> String {
 }
 
 /// What the reader should do.
-fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) {
+fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[Batch], doubts: &Doubts<'_>) {
     page.heading("What to do now");
     let has_errors = plan.is_some_and(|plan| plan.problems.iter().any(is_error));
-    let has_trouble =
-        batches.iter().any(|batch| !batch.failures.is_empty() || matches!(batch.phase, Phase::Refused | Phase::Lost));
     match run.state {
         RunState::Received | RunState::Delivering if has_errors => page.item(REWRITTEN),
         RunState::Received | RunState::Delivering => page.item(&format!("Nothing, for the moment. {REWRITTEN}")),
         RunState::Planned => page.item("Whoever runs rosterd decides when files are delivered."),
         RunState::Held => {
+            if holding(run, plan).any(|guard| guard.guard == "baseline" && guard.group.is_none()) {
+                page.item("The file may well be right: it is held because of our own records, whatever it says.");
+            }
             page.item(&format!(
                 "If the file is right, tell whoever runs rosterd: they can release it. Quote the number {}.",
                 run.run
@@ -265,13 +323,23 @@ fn next_steps(page: &mut Page, run: &Run, plan: Option<&PlanReport>, batches: &[
         RunState::Superseded => page.item("Nothing. The newer file has a receipt of its own."),
         RunState::Discarded => page.item("Drop a new export when there is one."),
         RunState::Completed | RunState::Partial | RunState::Unchanged => {
-            if has_trouble || has_holds(run, plan) {
+            if has_holds(run, plan) {
                 page.item(&format!(
-                    "Tell whoever runs rosterd about what is held or failed. Quote the number {}.",
+                    "Look at what is held, and at the people in doubt below. If the file is right about them, tell whoever runs \
+                     rosterd: they can release it. Quote the number {}.",
                     run.run
                 ));
-            } else if !has_errors {
-                page.item("Nothing.");
+                page.item("If it is wrong, drop a corrected export. What is held is then forgotten.");
+            }
+            if has_trouble(batches) {
+                page.item(&format!("Tell whoever runs rosterd about what failed. Quote the number {}.", run.run));
+            }
+            if !has_errors && !has_holds(run, plan) && !has_trouble(batches) {
+                page.item(if doubts.is_empty() {
+                    "Nothing."
+                } else {
+                    "Nothing, unless the people in doubt below say otherwise."
+                });
             }
         }
     }
@@ -295,12 +363,25 @@ fn problems(page: &mut Page, plan: Option<&PlanReport>) {
     let Some(plan) = plan else { return };
     let (errors, warnings): (Vec<_>, Vec<_>) = plan.problems.iter().partition(|report| is_error(report));
     list_problems(page, "Rows that could not be used", &errors, MAX_LISTED);
-    list_problems(
-        page,
-        "Rows that were used, with something to know",
-        &warnings,
-        MAX_LISTED.saturating_sub(errors.len()),
-    );
+    list_warnings(page, &warnings, MAX_LISTED.saturating_sub(errors.len()));
+}
+
+/// Rows that were used leave nobody in doubt: those that say the same are one entry.
+fn list_warnings(page: &mut Page, reports: &[&ProblemReport], room: usize) {
+    let found = likes(reports.iter().map(|report| &report.problem));
+    if found.is_empty() {
+        return;
+    }
+    let all: u64 = found.iter().map(|likes| likes.count).sum();
+    page.heading(&format!("Rows that were used, with something to know ({all})"));
+    for likes in found.iter().take(room) {
+        let column = likes.first.column.as_deref().map(|column| clean(column, MAX_HEADER_CHARS));
+        page.item(&format!("{}: {}", place(likes.place(), column), sentence(&clean(&likes.message, 400))));
+        if let (Some(person), 1) = (&likes.first.reference_id, likes.count) {
+            page.below_item(&format!("Person {}.", clean(person, MAX_HEADER_CHARS)));
+        }
+    }
+    page.rest(found.len(), room, BESIDE);
 }
 
 fn list_problems(page: &mut Page, heading: &str, reports: &[&ProblemReport], room: usize) {
@@ -309,66 +390,31 @@ fn list_problems(page: &mut Page, heading: &str, reports: &[&ProblemReport], roo
     }
     page.heading(&format!("{heading} ({})", reports.len()));
     for report in reports.iter().take(room) {
-        page.item(&format!("{}: {}", place(report), sentence(&clean(&report.problem.message, 400))));
+        let column = report.problem.column.as_deref().map(|column| clean(column, MAX_HEADER_CHARS));
+        let line = (report.problem.line != 0).then(|| format!("Line {}", report.problem.line));
+        page.item(&format!("{}: {}", place(line, column), sentence(&clean(&report.problem.message, 400))));
         if let Some(person) = &report.problem.reference_id {
-            // A row that was used leaves nobody in doubt.
-            let covered = match report.still_covered {
-                Some(covered) if is_error(report) => format!(" Still covered: {}.", yes_no(covered)),
-                Some(_) | None => String::new(),
-            };
-            page.below_item(&format!("Person {}.{covered}", clean(person, MAX_HEADER_CHARS)));
+            let covered = report.still_covered.map(|covered| format!(" Still covered: {}.", yes_no(covered)));
+            page.below_item(&format!("Person {}.{}", clean(person, MAX_HEADER_CHARS), covered.unwrap_or_default()));
         }
     }
-    page.rest(reports.len(), room, ", see the file beside this one that ends in .problems.csv");
+    page.rest(reports.len(), room, BESIDE);
 }
 
-fn place(report: &ProblemReport) -> String {
-    let column = report.problem.column.as_deref().map(|column| clean(column, MAX_HEADER_CHARS));
-    match (report.problem.line, column) {
-        (0, None) => "The file".to_owned(),
-        (0, Some(column)) => format!("Column \"{column}\""),
-        (line, None) => format!("Line {line}"),
-        (line, Some(column)) => format!("Line {line}, column \"{column}\""),
+fn place(lines: Option<String>, column: Option<String>) -> String {
+    match (lines, column) {
+        (None, None) => "The file".to_owned(),
+        (None, Some(column)) => format!("Column \"{column}\""),
+        (Some(lines), None) => lines,
+        (Some(lines), Some(column)) => format!("{lines}, column \"{column}\""),
     }
-}
-
-/// Everybody whose coverage somebody could wonder about, and who is not listed with a row.
-fn people_in_doubt(page: &mut Page, plan: Option<&PlanReport>, batches: &[Batch]) {
-    let mut doubts: BTreeMap<&str, (&str, String)> = BTreeMap::new();
-    let rows = plan.into_iter().flat_map(|plan| &plan.problems).filter(|report| is_error(report));
-    let with_a_row: BTreeSet<&str> = rows.filter_map(|report| report.problem.reference_id.as_deref()).collect();
-    for kept in plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.kept) {
-        let person = kept.reference_id.as_str();
-        // Somebody between two groups is in doubt in both, and covered in one.
-        let is_covered_elsewhere = doubts.get(person).is_some_and(|(covered, _)| *covered == yes_no(true));
-        if !with_a_row.contains(person) && !is_covered_elsewhere {
-            let why = kept.reason.strip_prefix("still covered: ").unwrap_or(&kept.reason);
-            doubts.insert(person, (yes_no(kept.is_covered()), sentence(&clean(why, 200))));
-        }
-    }
-    for failure in batches.iter().flat_map(|batch| &batch.failures) {
-        let doubt = match failure.operation.as_str() {
-            "remove" => (yes_no(true), "The coverage could not be ended; it is tried again.".to_owned()),
-            "add" => (yes_no(false), "The person could not be added; it is tried again with the next file.".to_owned()),
-            _ => ("not known", "Ask whoever runs rosterd.".to_owned()),
-        };
-        doubts.insert(failure.reference_id.as_str(), doubt);
-    }
-    if doubts.is_empty() {
-        return;
-    }
-    page.heading(&format!("People in doubt ({})", doubts.len()));
-    for (person, (covered, why)) in doubts.iter().take(MAX_LISTED) {
-        page.item(&format!("Person {}. Still covered: {}. {why}", clean(person, MAX_HEADER_CHARS), covered));
-    }
-    page.rest(doubts.len(), MAX_LISTED, ", ask whoever runs rosterd");
 }
 
 /// The API does not apply another plan to somebody whom it covers already.
 fn new_plans(page: &mut Page, plan: Option<&PlanReport>) {
     let changed = plan.into_iter().flat_map(|plan| &plan.groups).flat_map(|group| &group.changed);
     let people: Vec<&str> = changed
-        .filter(|changed| changed.fields.iter().any(|field| field == Field::PlanId.name()))
+        .filter(|changed| !changed.joins_again && changed.fields.iter().any(|field| field == Field::PlanId.name()))
         .map(|changed| changed.reference_id.as_str())
         .collect();
     if people.is_empty() {

@@ -26,15 +26,21 @@ mod expire;
 mod filing;
 mod folders;
 mod names;
+mod trail;
 
 pub use filing::{Beside, Place};
 use folders::Access;
+pub use trail::Trail;
 
 /// The folder of files under way. It is also where receipts are written before they are renamed into place.
 const WORK: &str = ".rosterd";
 
 /// Half-written receipts in [`WORK`]; what a crash leaves of them is removed by [`Spool::sweep`].
 const SCRATCH_PREFIX: &str = ".tmp-";
+
+/// Copies of filed exports in [`WORK`] that are looked at again. No leftovers: what a crash leaves of them before their run is on
+/// record is removed by [`Spool::sweep_copies`].
+pub const COPY_PREFIX: &str = ".again-";
 
 /// A receipt is written in a moment; one that is an hour old is nobody's any more.
 const SCRATCH_AGE: TimeDelta = TimeDelta::hours(1);

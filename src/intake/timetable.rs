@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::schedule::Cron;
+
+/// Clocks are set back by hours, and nothing fires twice for that. What fired later than this after now fired by a clock that was
+/// wrong.
+const FARTHEST_AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// What a source does by the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +72,10 @@ impl Timetable {
         self.entries
             .iter_mut()
             .filter_map(|entry| {
+                // The clock was wrong then: to wait for that time could be to wait for years.
+                if FARTHEST_AHEAD < entry.fired - now {
+                    entry.fired = now;
+                }
                 let missed = || entry.cron.next_after(entry.fired, zone).filter(|at| *at <= now);
                 let nominal = entry.cron.last_between(entry.fired, now, zone).or_else(missed)?;
                 entry.fired = nominal;
@@ -137,6 +145,13 @@ mod tests {
         assert_eq!(table.due_at(), Some(at("2026-10-05T10:00:00Z")));
         assert_eq!(table.due(at("2026-10-05T10:00:09Z")).len(), 1);
         assert_eq!(table.due_at(), Some(at("2026-10-06T10:00:00Z")));
+    }
+
+    #[test]
+    fn what_fired_by_a_clock_that_was_years_ahead_fires_again() {
+        let mut table = daily(Some("2038-01-19T11:00:00Z"), "2026-10-05T09:00:00Z");
+        assert_eq!(table.due(at("2026-10-05T09:00:00Z")), []);
+        assert_eq!(table.due(at("2026-10-05T10:00:00Z")), [(Appointment::Recheck, at("2026-10-05T10:00:00Z"))]);
     }
 
     #[test]

@@ -3,20 +3,18 @@
 //! All of them are evaluated on the plain difference even when one already holds, so that one approval covers exactly what
 //! it shows. Then what is held is put back to what is confirmed.
 
-use std::collections::HashSet;
-
 use crate::config::Limit;
 use crate::report::{GuardReport, GuardVerdict};
 use crate::roster::ids::GroupRef;
 use crate::roster::member::Field;
 
 use super::identity::{Identity, Place};
-use super::{Class, Decision, Doubt, GroupPlan, Input};
+use super::{Class, Decision, Doubt, GroupPlan, Hitch, Input, losses, mutants};
 
 /// Additions up to this many never hold a group: small groups grow by leaps.
 const ADDITIONS_FLOOR: u64 = 10;
 /// Terminations up to this many never hold: a person stated each of them, with a date.
-const TERMINATIONS_FLOOR: u64 = 3;
+pub(super) const TERMINATIONS_FLOOR: u64 = 3;
 /// Invalid rows, and drifted identities, up to this many never hold a file: they are held one by one anyway.
 const ROWS_FLOOR: u64 = 2;
 /// Below this many members one changed column is no pattern.
@@ -40,42 +38,35 @@ enum Target {
     Missing(usize),
     Terminated(usize),
     Removals(usize),
+    Moves(usize),
+    Losses(usize),
+    Replaced(usize),
     People(Vec<Place>, Doubt),
 }
 
 /// Evaluates every guard on the plain difference.
 pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &Identity) -> Vec<Judgement> {
-    let judge = Judge { input };
+    let judge = Judge { input, groups };
     let mut judged = Vec::new();
+    judged.extend(judge.mistrust(groups));
     judged.extend(judge.stale());
     judged.extend(judge.rows_dropped());
     judged.extend(judge.invalid_rows());
     judged.extend(judge.field_changed(groups));
     judged.extend(judge.identity_changes(groups, identity));
-    judged.extend(judge.people("another_person", groups, &identity.another_person, &Doubt::AnotherPerson));
-    for mut judgement in judge.people("renumbered", groups, &identity.renumbered, &Doubt::Renumbered) {
-        // Whoever may not join under the new id must not leave under the old one: they would be covered under neither.
-        if let Target::People(places, _) = &mut judgement.target {
-            let new: HashSet<Place> = places.iter().copied().collect();
-            places.extend(identity.leaving.iter().filter(|(joining, _)| new.contains(joining)).map(|(_, old)| *old));
-        }
-        judged.push(judgement);
-    }
-    let held = held_places(&judged);
+    judged.extend(judge.people("another_person", (&identity.another_person, &[]), &Doubt::AnotherPerson));
+    judged.extend(judge.people("renumbered", (&identity.renumbered, &identity.former), &Doubt::Renumbered));
     for (at, group) in groups.iter().enumerate() {
-        judged.extend(judge.group(at, group, &held));
+        judged.extend(judge.group(at, group));
     }
     judged
 }
 
-/// The people whom a guard holds one by one.
-fn held_places(judged: &[Judgement]) -> HashSet<Place> {
-    let held = judged.iter().filter(|judgement| judgement.report.verdict == GuardVerdict::Hold);
-    let places = held.filter_map(|judgement| match &judgement.target {
-        Target::People(places, _) => Some(places.iter().copied()),
-        Target::File | Target::Group(_) | Target::Missing(_) | Target::Terminated(_) | Target::Removals(_) => None,
-    });
-    places.flatten().collect()
+/// Evaluates what depends on what the other guards held.
+pub(super) fn evaluate_sizes(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> Vec<Judgement> {
+    let judge = Judge { input, groups };
+    let judged = groups.iter().enumerate().flat_map(|(at, group)| [judge.size(at, group), judge.emptied(at, group)]);
+    judged.flatten().filter(|judgement| judgement.report.verdict == GuardVerdict::Hold).collect()
 }
 
 /// Puts back what is held. Whether the whole file is held.
@@ -86,20 +77,30 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
         match &judgement.target {
             Target::File => is_held_whole = true,
             Target::Group(at) => {
-                hold_in(groups, *at, guard, is_any_change);
+                hold_in(groups, *at, guard, &judgement.target);
                 if let Some(group) = groups.get_mut(*at) {
                     group.is_held = true;
                 }
             }
-            Target::Missing(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Missing)),
-            Target::Terminated(at) => hold_in(groups, *at, guard, |class| matches!(class, Class::Terminated(_))),
-            Target::Removals(at) => {
-                hold_in(groups, *at, guard, |class| matches!(class, Class::Missing | Class::Terminated(_)));
+            Target::Missing(at)
+            | Target::Terminated(at)
+            | Target::Removals(at)
+            | Target::Moves(at)
+            | Target::Losses(at) => {
+                hold_in(groups, *at, guard, &judgement.target);
+            }
+            Target::Replaced(at) => {
+                if let Some(GroupPlan { group, decisions, .. }) = groups.get_mut(*at) {
+                    let replaced = decisions.iter_mut().filter(|decision| decision.is_replaced_in(group));
+                    replaced.for_each(|decision| decision.hold(Doubt::Guard(guard)));
+                }
             }
             Target::People(places, doubt) => {
                 for place in places {
                     let group = groups.get_mut(place.group);
-                    if let Some(decision) = group.and_then(|group| group.decisions.get_mut(place.decision)) {
+                    let decision = group.and_then(|group| group.decisions.get_mut(place.decision));
+                    // Who is kept for another reason stays so for that reason.
+                    if let Some(decision) = decision.filter(|decision| is_any_change(&decision.class)) {
                         decision.hold(doubt.clone());
                     }
                 }
@@ -111,18 +112,88 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
 
 fn is_any_change(class: &Class) -> bool {
     match class {
-        Class::New | Class::Returning | Class::Changed(_) | Class::Terminated(_) | Class::Missing => true,
+        Class::New
+        | Class::Returning
+        | Class::Changed(_)
+        | Class::Terminated(_)
+        | Class::Missing
+        | Class::MovedIn { .. }
+        | Class::MovedOut { .. } => true,
         Class::Unchanged | Class::Leaving | Class::Kept(_) | Class::Withheld(_) => false,
     }
 }
 
-fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, is_held: impl Fn(&Class) -> bool) {
-    let decisions = groups.get_mut(at).into_iter().flat_map(|group| &mut group.decisions);
-    decisions.filter(|decision| is_held(&decision.class)).for_each(|decision| decision.hold(Doubt::Guard(guard)));
+impl Target {
+    /// Whether the guard, when it holds, puts such a decision back.
+    fn holds(&self, class: &Class) -> bool {
+        match self {
+            Self::Missing(_) => matches!(class, Class::Missing),
+            Self::Terminated(_) => matches!(class, Class::Terminated(_)),
+            Self::Removals(_) => matches!(class, Class::Missing | Class::Terminated(_) | Class::MovedOut { .. }),
+            Self::Moves(_) => matches!(class, Class::MovedOut { .. }),
+            Self::Losses(_) => matches!(class, Class::Missing | Class::Terminated(_)),
+            Self::File | Self::Group(_) => is_any_change(class),
+            Self::Replaced(_) | Self::People(..) => false,
+        }
+    }
+}
+
+fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target: &Target) {
+    let Some(GroupPlan { group: here, decisions, .. }) = groups.get_mut(at) else { return };
+    for decision in decisions.iter_mut().filter(|decision| target.holds(&decision.class)) {
+        let moving = |from: &GroupRef, to: &GroupRef| {
+            let (from, to) = (from.clone(), to.clone());
+            Doubt::Moving { from, to, why: Hitch::Guard(guard) }
+        };
+        let doubt = match &decision.class {
+            Class::MovedIn { from } => moving(from, here),
+            Class::MovedOut { to, .. } => moving(here, to),
+            Class::New
+            | Class::Returning
+            | Class::Changed(_)
+            | Class::Unchanged
+            | Class::Terminated(_)
+            | Class::Missing
+            | Class::Leaving
+            | Class::Kept(_)
+            | Class::Withheld(_) => Doubt::Guard(guard),
+        };
+        decision.hold(doubt);
+    }
+}
+
+/// What an approval of the held plan does beyond the guards' own people: it confirms every absence (`design.md` 10). One line a
+/// group, so that whoever approves has seen it.
+pub(super) fn confirmed_by_approval(
+    input: &Input<'_>,
+    groups: &[GroupPlan<'_>],
+    guards: &[GuardReport],
+) -> Vec<GuardReport> {
+    // An approval of doubtful records confirms no absence.
+    if input.mistrust.is_some() || !guards.iter().any(|report| report.verdict == GuardVerdict::Hold) {
+        return Vec::new();
+    }
+    let absent = |group: &GroupPlan<'_>| {
+        let is_absent = |decision: &&Decision<'_>| matches!(decision.class, Class::Kept(Doubt::Absent { .. }));
+        let value = group.decisions.iter().filter(is_absent).count() as u64;
+        let members = of_members(value, group.size_before() as u64, group.group);
+        let sum = format!(
+            "{members} are not in this file, and covered until more files lack them; an approval says that they have left, and removes them"
+        );
+        (value != 0).then(|| GuardReport {
+            guard: "confirm_absence".to_owned(),
+            group: Some(group.group.clone()),
+            value,
+            limit: 0,
+            verdict: GuardVerdict::Hold,
+            sum,
+        })
+    };
+    groups.iter().filter_map(absent).collect()
 }
 
 /// The names of all guards, as in the config, in plans and in receipts.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 19] = [
     "stale",
     "rows_dropped",
     "invalid_rows",
@@ -137,7 +208,11 @@ pub const NAMES: [&str; 15] = [
     "removals",
     "removals_max",
     "terminations",
+    "rolling_removals",
+    "moves",
+    "plan_changes",
     "additions",
+    "confirm_absence",
 ];
 
 fn guard_name(name: &str) -> &'static str {
@@ -146,6 +221,7 @@ fn guard_name(name: &str) -> &'static str {
 
 struct Judge<'i, 'a> {
     input: &'i Input<'a>,
+    groups: &'i [GroupPlan<'a>],
 }
 
 /// What a guard saw, before the verdict.
@@ -160,17 +236,87 @@ struct Seen<'g> {
 impl Judge<'_, '_> {
     fn judge(&self, seen: Seen<'_>, target: Target) -> Judgement {
         let Seen { guard, group, value, limit, sum } = seen;
-        let verdict = if value <= limit {
+        let verdict = if value <= limit || mutants::is_off(guard) {
             GuardVerdict::Pass
-        } else if !UNAPPROVABLE.contains(&guard)
-            && self.input.approval.is_some_and(|approval| approval.covers(guard, group, value))
-        {
+        } else if self.is_approved(guard, group, value, &target) {
             GuardVerdict::Approved
         } else {
             GuardVerdict::Hold
         };
         let report = GuardReport { guard: guard.to_owned(), group: group.cloned(), value, limit, verdict, sum };
         Judgement { report, target }
+    }
+
+    /// Whether what the guard saw was shown to whoever approved the plan: everybody who would leave, one by one; of everything else
+    /// no more than was counted.
+    fn is_approved(&self, guard: &str, group: Option<&GroupRef>, value: u64, target: &Target) -> bool {
+        let Some(approval) = self.input.approval else { return false };
+        match target {
+            Target::Missing(at)
+            | Target::Terminated(at)
+            | Target::Removals(at)
+            | Target::Moves(at)
+            | Target::Losses(at) => {
+                let decisions = self.groups.get(*at).into_iter().flat_map(|plan| &plan.decisions);
+                let mut leaving = decisions.filter(|decision| target.holds(&decision.class));
+                group.is_some_and(|group| leaving.all(|decision| approval.names(group, decision.reference_id)))
+            }
+            Target::File | Target::Group(_) | Target::Replaced(_) | Target::People(..) => {
+                !UNAPPROVABLE.contains(&guard) && approval.covers(guard, group, value)
+            }
+        }
+    }
+
+    /// The first export after the records came into doubt is only looked at, until a person has seen what it would do.
+    fn mistrust(&self, groups: &[GroupPlan<'_>]) -> Option<Judgement> {
+        let mistrust = self.input.mistrust?;
+        let sent: u64 = groups.iter().map(|group| group.size() as u64).sum();
+        let groups = groups.iter().filter(|group| group.size() != 0).count();
+        let others = if mistrust.has_other_sources {
+            "; people of other sources go out as far as they are on record"
+        } else {
+            ""
+        };
+        let sum = format!(
+            "{}. {} in {groups} {} would be sent as all there are, and anybody else whom the API covers there would lose \
+             coverage{others}",
+            mistrust.reason,
+            people(sent),
+            if groups == 1 { "group" } else { "groups" }
+        );
+        let seen = Seen { guard: "baseline", group: None, value: sent.max(1), limit: 0, sum };
+        Some(self.judge(seen, Target::File))
+    }
+
+    /// The members of a group that nobody knows, or that are known from a doubtful record only.
+    fn baseline(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        if group.is_known() {
+            return None;
+        }
+        let (name, after) = (group.group, group.size() as u64);
+        let sum = if group.is_doubtful() {
+            format!(
+                "the record of {name} is in doubt: it has {}, and {} would be sent; whoever else the API covers there would \
+                 lose coverage",
+                people(group.size_before() as u64),
+                people(after)
+            )
+        } else if self.input.mistrust.is_some() {
+            format!(
+                "nothing is on record of who is in {name}: submitting {} would remove everybody else whom the API covers there",
+                people(after)
+            )
+        } else {
+            format!(
+                "{name} was in the API before rosterd and its members are not known: submitting {} would remove everybody \
+                 else",
+                people(after)
+            )
+        };
+        // When the whole file is held, the plan goes on to show what would be sent.
+        let target = if self.input.mistrust.is_some() { Target::File } else { Target::Group(at) };
+        let seen = Seen { guard: "baseline", group: Some(name), value: after.max(1), limit: 0, sum };
+        Some(self.judge(seen, target))
     }
 
     /// An export older than the one before it, or one that was accepted earlier and superseded since.
@@ -214,7 +360,7 @@ impl Judge<'_, '_> {
         let mut staying = 0;
         for decision in groups.iter().flat_map(|group| &group.decisions) {
             match &decision.class {
-                Class::Changed(fields) => {
+                Class::Changed(fields) | Class::MovedOut { fields, .. } => {
                     staying += 1;
                     for field in fields {
                         *changed.entry(*field).or_default() += 1;
@@ -225,6 +371,7 @@ impl Judge<'_, '_> {
                 | Class::Returning
                 | Class::Terminated(_)
                 | Class::Missing
+                | Class::MovedIn { .. }
                 | Class::Leaving
                 | Class::Kept(_)
                 | Class::Withheld(_) => {}
@@ -251,8 +398,13 @@ impl Judge<'_, '_> {
         Some(self.judge(Seen { guard: "identity_changes", group: None, value, limit, sum }, Target::File))
     }
 
-    /// People who are held one by one, reported group by group.
-    fn people(&self, guard: &'static str, groups: &[GroupPlan<'_>], places: &[Place], doubt: &Doubt) -> Vec<Judgement> {
+    /// People who are held one by one, and with them those whom they were before; reported group by group.
+    fn people(
+        &self,
+        guard: &'static str,
+        (places, former): (&[Place], &[(Place, Place)]),
+        doubt: &Doubt,
+    ) -> Vec<Judgement> {
         let what = if *doubt == Doubt::AnotherPerson {
             "with another last name and another birth date under the same id: perhaps it was given to somebody else"
         } else {
@@ -261,49 +413,64 @@ impl Judge<'_, '_> {
         let by_group = places.chunk_by(|a, b| a.group == b.group);
         by_group
             .filter_map(|places| {
-                let group = groups.get(places.first()?.group)?;
+                let group = self.groups.get(places.first()?.group)?;
                 let sum = format!("{} of {} {what}", people(places.len() as u64), group.group);
                 let seen = Seen { guard, group: Some(group.group), value: places.len() as u64, limit: 0, sum };
-                Some(self.judge(seen, Target::People(places.to_vec(), doubt.clone())))
+                let former = former.iter().filter(|(new, _)| places.binary_search(new).is_ok()).map(|(_, old)| *old);
+                let held = places.iter().copied().chain(former).collect();
+                Some(self.judge(seen, Target::People(held, doubt.clone())))
             })
             .collect()
     }
 
-    fn group(&self, at: usize, group: &GroupPlan<'_>, held: &HashSet<Place>) -> Vec<Judgement> {
+    /// A roster that the API would refuse. Looked at when everything else is decided: whoever is kept is in it too.
+    fn size(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        let (name, largest, after) = (group.group, self.input.policy.members_per_request as u64, group.size() as u64);
+        let sum = format!("{name} would have {after} members (members_per_request = {largest}); it is never split");
+        let seen = Seen { guard: "members_per_request", group: Some(name), value: after, limit: largest, sum };
+        (largest < after && !group.is_held).then(|| self.judge(seen, Target::Group(at)))
+    }
+
+    /// A group that nobody would be left in. Looked at twice: on the plain difference, so that one approval covers it, and when
+    /// everything else is decided, since whoever may not join does not keep a group from being emptied.
+    fn emptied(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
+        let tally = Tally::of(group);
+        let removed = tally.missing + tally.terminated + tally.moved_out;
+        let is_emptied = tally.after == 0 && 0 < tally.before && 0 < removed;
+        let sum = format!("all {} members of {} would be removed", tally.before, group.group);
+        let seen = Seen { guard: "empty", group: Some(group.group), value: removed, limit: 0, sum };
+        is_emptied.then(|| self.judge(seen, Target::Removals(at)))
+    }
+
+    /// A feed that loses a few people a day.
+    fn rolling(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Option<Judgement> {
         let guards = self.input.policy.guards;
-        let tally = Tally::of(at, group, held);
+        let limit = guards.rolling_removals.filter(|_| 0 < tally.missing + tally.terminated)?;
+        let lost = losses::count(self.input, group)?;
+        let whole = tally.before + lost.gone;
+        let (limit, said) = line(limit, whole, lost.floor);
+        let members = of_members(lost.all, whole, group.group);
+        let window = window(guards.rolling_window);
+        let sum = format!(
+            "{members} would have lost coverage within {window}, earlier files included, which nobody has approved (limit {said})"
+        );
+        let seen = Seen { guard: "rolling_removals", group: Some(group.group), value: lost.all, limit, sum };
+        Some(self.judge(seen, Target::Losses(at)))
+    }
+
+    fn group(&self, at: usize, group: &GroupPlan<'_>) -> Vec<Judgement> {
+        let guards = self.input.policy.guards;
+        let tally = Tally::of(group);
         let name = group.group;
-        let mut judged = Vec::new();
+        let mut judged = Vec::from_iter(self.baseline(at, group));
         let mut say = |seen: Seen<'_>, target| judged.push(self.judge(seen, target));
         let seen = |guard, value, limit, sum| Seen { guard, group: Some(name), value, limit, sum };
 
-        if !group.is_known() {
-            let after = tally.after;
-            let sum = format!(
-                "{name} was in the API before rosterd and its members are not known: submitting {} would remove everybody \
-                 else",
-                people(after)
-            );
-            say(seen("baseline", after.max(1), 0, sum), Target::Group(at));
-        }
         if group.is_lacking() && tally.after != 0 {
             let sum = format!(
                 "the API has no group {name}: make it with `rosterd groups create {name} --name NAME`, or set create = true"
             );
             say(seen("no_group", tally.after, 0, sum), Target::Group(at));
-        }
-        let largest = self.input.policy.members_per_request as u64;
-        if largest < tally.after {
-            let sum = format!(
-                "{name} would have {} members (members_per_request = {largest}); it is never split",
-                tally.after
-            );
-            say(seen("members_per_request", tally.after, largest, sum), Target::Group(at));
-        }
-        let removed = tally.emptying;
-        if 0 < removed {
-            let sum = format!("all {} members of {name} would be removed", tally.before);
-            say(seen("empty", removed, 0, sum), Target::Removals(at));
         }
         if let (Some(limit), true) = (guards.removals, 0 < tally.missing) {
             let (limit, said) = line(limit, tally.before, 1);
@@ -328,7 +495,31 @@ impl Judge<'_, '_> {
                 format!("{} would join the {} members of {name} (limit {said})", people(tally.added), tally.before);
             say(seen("additions", tally.added, limit, sum), Target::Group(at));
         }
+        judged.extend(self.emptied(at, group));
+        judged.extend(self.rolling(at, group, &tally));
+        judged.extend(self.moves(at, group, &tally));
         judged.retain(|judgement| judgement.report.value != 0);
+        judged
+    }
+
+    /// A wrong group column moves everybody, a wrong plan column ends and restarts everybody: each is stated by the file like a
+    /// termination, and draws its line where terminations do.
+    fn moves(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Vec<Judgement> {
+        let Some(limit) = self.input.policy.guards.terminations else { return Vec::new() };
+        let name = group.group;
+        let (limit, said) = line(limit, tally.before, TERMINATIONS_FLOOR);
+        let judge = |guard, value, what, target| {
+            let sum = format!("{} would {what} (limit {said})", of_members(value, tally.before, name));
+            self.judge(Seen { guard, group: Some(name), value, limit, sum }, target)
+        };
+        let mut judged = Vec::new();
+        if 0 < tally.moved_out {
+            judged.push(judge("moves", tally.moved_out, "move to other groups", Target::Moves(at)));
+        }
+        if 0 < tally.replaced {
+            let what = "leave and join again for another plan";
+            judged.push(judge("plan_changes", tally.replaced, what, Target::Replaced(at)));
+        }
         judged
     }
 }
@@ -339,32 +530,22 @@ struct Tally {
     added: u64,
     missing: u64,
     terminated: u64,
-    /// Removals, where nobody would be left.
-    emptying: u64,
+    moved_out: u64,
+    replaced: u64,
 }
 
 impl Tally {
-    /// `held` are those who are held one by one: they neither join nor leave, so a group is not kept from being emptied by whoever
-    /// may not join it.
-    fn of(at: usize, group: &GroupPlan<'_>, held: &HashSet<Place>) -> Self {
+    fn of(group: &GroupPlan<'_>) -> Self {
         let count =
             |is: fn(&Decision<'_>) -> bool| group.decisions.iter().filter(|decision| is(decision)).count() as u64;
-        let is_held = |decision: usize| held.contains(&Place { group: at, decision });
-        let stays = |(at, decision): &(usize, &Decision<'_>)| {
-            if is_held(*at) { decision.before.is_some() } else { decision.after.is_some() }
-        };
-        let decisions = || group.decisions.iter().enumerate();
-        // Once as if everything were approved, so that one approval covers all that follows from it.
-        let is_emptied =
-            !decisions().any(|(_, decision)| decision.after.is_some()) || !decisions().any(|place| stays(&place));
-        let removed = count(|decision| matches!(decision.class, Class::Missing | Class::Terminated(_)));
         Self {
-            emptying: if is_emptied && group.size_before() != 0 { removed } else { 0 },
             before: group.size_before() as u64,
             after: group.size() as u64,
-            added: count(|decision| matches!(decision.class, Class::New | Class::Returning)),
+            added: count(|one| matches!(one.class, Class::New | Class::Returning | Class::MovedIn { .. })),
             missing: count(|decision| matches!(decision.class, Class::Missing)),
             terminated: count(|decision| matches!(decision.class, Class::Terminated(_))),
+            moved_out: count(|decision| matches!(decision.class, Class::MovedOut { .. })),
+            replaced: group.decisions.iter().filter(|decision| decision.is_replaced_in(group.group)).count() as u64,
         }
     }
 }
@@ -394,6 +575,16 @@ fn line(limit: Limit, whole: u64, floor: u64) -> (u64, String) {
 fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `7 days`: whoever reads it does not know the language of the config.
+fn window(length: std::time::Duration) -> String {
+    const DAY: u64 = 86_400;
+    match length.as_secs() / DAY {
+        1 if length.as_secs() == DAY => "1 day".to_owned(),
+        days if 1 < days && length.as_secs() == days * DAY => format!("{days} days"),
+        _ => humantime::format_duration(length).to_string(),
+    }
 }
 
 fn people(count: u64) -> String {

@@ -14,16 +14,17 @@ use super::{Class, Doubt, GroupPlan, Record};
 pub(super) struct Identity {
     /// Ids whose last name and birth date both changed.
     pub(super) another_person: Vec<Place>,
-    /// New ids of people who are covered under an id that the file lacks.
+    /// New ids of people who are covered under an id that the file lacks, in order.
     pub(super) renumbered: Vec<Place>,
-    /// Each of the renumbered whose old id would be removed: the place of the new id, and that of the old one.
-    pub(super) leaving: Vec<(Place, Place)>,
+    /// Of each of those, in order, the old id whose removal is due: to end the one while the other is held would leave the person
+    /// without coverage.
+    pub(super) former: Vec<(Place, Place)>,
     /// Ids with two of last name, birth date and e-mail changed, and the renumbered.
     pub(super) drifted: u64,
 }
 
 /// A decision's position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) group: usize,
     pub(super) decision: usize,
@@ -46,15 +47,13 @@ impl<'a> Likeness<'a> {
 /// Looks through the plain difference.
 pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
     let mut identity = Identity::default();
-    let mut gone: HashMap<Likeness<'_>, Vec<(Place, bool)>> = HashMap::new();
+    let mut gone: HashMap<Likeness<'_>, Vec<Place>> = HashMap::new();
     for (group, plan) in groups.iter().enumerate() {
         for (at, decision) in plan.decisions.iter().enumerate() {
-            let is_removed = matches!(decision.class, Class::Missing);
             let is_gone =
-                is_removed || matches!(decision.class, Class::Kept(Doubt::Absent { .. } | Doubt::Unidentified));
+                matches!(decision.class, Class::Missing | Class::Kept(Doubt::Absent { .. } | Doubt::Unidentified));
             if let (true, Some(entry)) = (is_gone, decision.before) {
-                let place = Place { group, decision: at };
-                gone.entry(Likeness::of(&entry.member)).or_default().push((place, is_removed));
+                gone.entry(Likeness::of(&entry.member)).or_default().push(Place { group, decision: at });
             }
         }
     }
@@ -62,7 +61,7 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
         for (at, decision) in plan.decisions.iter().enumerate() {
             let place = Place { group, decision: at };
             match (&decision.class, &decision.after) {
-                (Class::Changed(fields), _) => {
+                (Class::Changed(fields) | Class::MovedOut { fields, .. }, _) => {
                     let has = |field| fields.contains(&field);
                     if has(Field::LastName) && has(Field::DateOfBirth) {
                         identity.another_person.push(place);
@@ -72,12 +71,11 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
                         identity.drifted += 1;
                     }
                 }
-                (Class::New | Class::Returning, Some(Record::Fresh { member, .. })) if !gone.is_empty() => {
+                (Class::New | Class::Returning, Some(Record::Fresh { member, .. })) => {
                     let Some(former) = gone.get(&Likeness::of(member)) else { continue };
                     identity.renumbered.push(place);
+                    identity.former.extend(former.iter().map(|old| (place, *old)));
                     identity.drifted += 1;
-                    let removed = former.iter().filter(|(_, is_removed)| *is_removed);
-                    identity.leaving.extend(removed.map(|(old, _)| (place, *old)));
                 }
                 _ => {}
             }

@@ -1,21 +1,53 @@
 //! A plan as it is told: the stable report, and each doubt in words.
 
 use crate::export::problem::Severity;
-use crate::report::{ChangedMember, FileFacts, GroupReport, KeptMember, NOT_ADDED, PlanReport, ProblemReport};
+use crate::report::{
+    ChangedMember, FileFacts, GroupReport, KeptMember, MovedIn, MovedOut, NOT_ADDED, PlanReport, PlanVerdict,
+    ProblemReport, doubts,
+};
 use crate::roster::ids::ReferenceId;
 
-use super::{Class, Decision, Doubt, GroupPlan, Plan};
+use sha2::{Digest, Sha256};
+
+use super::{Class, Decision, Doubt, GroupPlan, Hitch, Plan, reasons};
+
+/// Enough that no two plans of a firm share it, and short enough to be read out on the telephone.
+const FINGERPRINT_DIGITS: usize = 16;
 
 /// The plan as people and scripts are told it.
 pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
-    PlanReport {
+    let mut report = PlanReport {
         source: plan.input.source.clone(),
         file,
         verdict: plan.verdict(),
         guards: plan.guards.clone(),
         problems: problems(plan),
-        groups: plan.groups.iter().map(group).filter(has_news).collect(),
+        groups: plan.groups.iter().filter_map(|of| news(plan, of)).collect(),
+        fingerprint: None,
+    };
+    if report.verdict == PlanVerdict::Hold {
+        report.fingerprint = Some(fingerprint(&report));
     }
+    report
+}
+
+/// Two held plans with one fingerprint name the same people for the same reasons.
+fn fingerprint(report: &PlanReport) -> String {
+    struct Hashing(Sha256);
+    impl std::io::Write for Hashing {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hash = Hashing(Sha256::new());
+    let sha256 = report.file.as_ref().map(|file| &file.sha256);
+    // The report's own JSON: whatever is told is bound. Writing into a hash cannot fail.
+    drop(serde_json::to_writer(&mut hash, &(&report.source, sha256, &report.guards, &report.groups)));
+    format!("{:x}", hash.0.finalize()).chars().take(FINGERPRINT_DIGITS).collect()
 }
 
 /// Each problem of the reading, with the answer to "is this person still covered?".
@@ -42,7 +74,14 @@ fn problems(plan: &Plan<'_>) -> Vec<ProblemReport> {
     plan.input.reading.problems.iter().map(report).collect()
 }
 
-fn group(plan: &GroupPlan<'_>) -> GroupReport {
+/// A group with anything to say; one in doubt always has.
+fn news(whole: &Plan<'_>, plan: &GroupPlan<'_>) -> Option<GroupReport> {
+    let report = group(whole, plan);
+    (has_news(&report) || plan.is_doubtful()).then_some(report)
+}
+
+/// One group of a plan, whether there is anything to say of it or not.
+pub fn group(whole: &Plan<'_>, plan: &GroupPlan<'_>) -> GroupReport {
     let mut report = GroupReport {
         group: plan.group.clone(),
         group_id: None,
@@ -57,6 +96,7 @@ fn group(plan: &GroupPlan<'_>) -> GroupReport {
         missing: Vec::new(),
         kept: Vec::new(),
         unchanged: 0,
+        reasons: reasons::all(&whole.input, plan),
     };
     for decision in &plan.decisions {
         place(decision, &mut report);
@@ -71,11 +111,14 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
         Class::Returning => report.returning.push(reference_id),
         Class::Changed(fields) => {
             let fields = fields.iter().map(|field| field.name().to_owned()).collect();
-            report.changed.push(ChangedMember { reference_id, fields });
+            let joins_again = decision.is_replaced_in(&report.group);
+            report.changed.push(ChangedMember { reference_id, fields, joins_again });
         }
         Class::Unchanged => report.unchanged += 1,
         Class::Terminated(_) => report.terminated.push(reference_id),
         Class::Missing => report.missing.push(reference_id),
+        Class::MovedIn { from } => report.moved_in.push(MovedIn { reference_id, from: from.clone() }),
+        Class::MovedOut { to, .. } => report.moved_out.push(MovedOut { reference_id, to: to.clone() }),
         // Told by the run that decided it.
         Class::Leaving => {}
         Class::Kept(doubt) | Class::Withheld(doubt) => {
@@ -86,28 +129,33 @@ fn place(decision: &Decision<'_>, report: &mut GroupReport) {
 }
 
 fn has_news(report: &GroupReport) -> bool {
-    let lists = [report.new.len(), report.returning.len(), report.terminated.len(), report.missing.len()];
-    lists.iter().any(|len| *len != 0) || !report.changed.is_empty() || !report.kept.is_empty()
+    let ids = [report.new.len(), report.returning.len(), report.terminated.len(), report.missing.len()];
+    let others = [report.changed.len(), report.moved_in.len(), report.moved_out.len(), report.kept.len()];
+    ids.iter().chain(&others).any(|len| *len != 0)
 }
 
 /// A doubt in words, for the operator and for HR.
 fn words(doubt: &Doubt, is_covered: bool) -> String {
     let stays = if is_covered { "still covered" } else { NOT_ADDED };
     match doubt {
-        Doubt::Invalid => format!("{stays}: the row cannot be used as it is"),
-        Doubt::Conflict => format!("{stays}: rows of this person contradict each other"),
+        Doubt::Invalid => format!("{stays}: {}", doubts::INVALID),
+        Doubt::Conflict => format!("{stays}: {}", doubts::CONFLICT),
         Doubt::Absent { seen, needed } => {
-            format!("{stays}: missing from {seen} of the {needed} exports in a row that confirm an absence")
+            format!("{stays}: missing from {seen} of the {needed} {}", doubts::ABSENT)
         }
-        Doubt::Unidentified => format!("{stays}: missing, but a row without a readable id could be theirs"),
-        Doubt::OtherSource(source) => format!("{stays}: the record of source {source} counts"),
-        Doubt::Moving { from, to } => format!(
-            "{stays}: on the roster of {from}, and the file says {to}; moves between groups are not yet supported"
-        ),
-        Doubt::AnotherPerson => {
-            format!("{stays}: last name and birth date both changed; perhaps the id was given to somebody else")
+        Doubt::Unidentified => format!("{stays}: {}", doubts::UNIDENTIFIED),
+        Doubt::OtherSource(source) => format!("{stays}: {} {source} counts", doubts::OTHER_SOURCE),
+        Doubt::Moving { from, to, why } => {
+            let why = match why {
+                Hitch::Guard(guard) => format!("{} {guard}", doubts::GUARD),
+                Hitch::Paused => format!("held, since {to} is paused"),
+                Hitch::OtherSide => "held, since one of the two groups is held or the person is in doubt".to_owned(),
+            };
+            format!("{stays}: {} from {from} to {to} is {why}", doubts::MOVE)
         }
-        Doubt::Renumbered => format!("{stays}: the same person is on a roster under another id"),
-        Doubt::Guard(guard) => format!("{stays}: held by the guard {guard}"),
+        Doubt::AnotherPerson => format!("{stays}: {}", doubts::ANOTHER_PERSON),
+        Doubt::Renumbered if is_covered => format!("{stays}: {}", doubts::RENUMBERED_AWAY),
+        Doubt::Renumbered => format!("{stays}: {}", doubts::RENUMBERED),
+        Doubt::Guard(guard) => format!("{stays}: {} {guard}", doubts::GUARD),
     }
 }

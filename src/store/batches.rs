@@ -10,13 +10,12 @@ use super::envelope::Kind;
 use super::open::generation;
 use super::rosters::draft_group;
 use super::runs::{draft_run, id_of};
-use super::sentinel::Sentinel;
 use super::sources::draft_source;
 use super::trees::{Draft, Shelf, Writing};
-use super::{GroupRecord, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
-use crate::report::{Batch, Phase};
-use crate::roster::Entry;
-use crate::roster::ids::{BatchId, GroupRef, RunId};
+use super::{GroupRecord, MemberChange, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
+use crate::report::{Batch, Phase, Trigger};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
+use crate::roster::{ConfirmedRoster, Entry};
 
 impl Store {
     /// A batch's record.
@@ -48,13 +47,13 @@ impl Store {
             .collect()
     }
 
-    /// Whether no batch of a run is open or waits. The newest is looked at first: it is usually the last to end.
+    /// Whether no batch of a run is open or waits, but for those that try people again. The newest is looked at first: it is usually the last to end.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub(super) fn is_delivered(&self, run: &RunId) -> Result<bool, StoreError> {
         for batch in self.second_ids(Shelf::RunBatches, run.as_str())?.iter().rev() {
-            if self.batch(batch)?.is_some_and(|batch| !batch.phase.is_final()) {
+            if self.batch(batch)?.is_some_and(|batch| !batch.phase.is_final() && batch.again == 0) {
                 return Ok(false);
             }
         }
@@ -91,12 +90,42 @@ impl Store {
         self.consistently(|store| store.work_on(Shelf::Outbox, group))
     }
 
+    /// The open batch of a group, without its payload.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_batch(&self, group: &GroupRef) -> Result<Option<Batch>, StoreError> {
+        self.batch_on(Shelf::Outbox, group)
+    }
+
     /// The batch that waits behind the open one, with its payload.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn next_work(&self, group: &GroupRef) -> Result<Option<Work>, StoreError> {
         self.consistently(|store| store.work_on(Shelf::Waiting, group))
+    }
+
+    /// What the open and the waiting batch of a group submit for one person, in that order; none for whom they leave out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn under_way_of(
+        &self,
+        group: &GroupRef,
+        reference_id: &ReferenceId,
+    ) -> Result<Vec<(Batch, Option<Entry>)>, StoreError> {
+        self.consistently(|store| {
+            let mut found = Vec::new();
+            for shelf in [Shelf::Outbox, Shelf::Waiting] {
+                let Some(batch) = store.batch_on(shelf, group)? else { continue };
+                let key = batch.batch.as_str().as_bytes();
+                let Some(sealed) = store.inner.trees.read(Shelf::Payloads, key)? else { continue };
+                let entry = records::payload_of(key, &sealed, |id| id == reference_id.as_str())?.pop();
+                found.push((batch, entry));
+            }
+            Ok(found)
+        })
     }
 
     /// Whom earlier rosters may have put on a group although nothing was confirmed: they were sent, or may have been, and ended
@@ -154,6 +183,7 @@ impl Store {
     pub fn accept(&self, record: &RunRecord, works: Vec<Work>, source: &SourceState) -> Result<Vec<Batch>, StoreError> {
         let writing = self.inner.trees.write();
         self.check_works(&works)?;
+        self.check_doubts(record, &works)?;
         // Payloads first, each for itself: they are large, nothing points to them yet, and what a crash leaves of them
         // is swept when the store is opened.
         let mut batches = Vec::with_capacity(works.len());
@@ -176,6 +206,7 @@ impl Store {
             let key = keys::accepted(&source.source, &export.sha256);
             writing.put(&mut draft, Shelf::Accepted, &key, &records::text(&key, export.run.as_str()))?;
         }
+        self.draft_approved(&writing, &mut draft, (record, source))?;
         for batch in &batches {
             superseded.extend(self.draft_work(&writing, &mut draft, batch, record.run.received_at)?);
         }
@@ -200,6 +231,28 @@ impl Store {
         writing.commit(&draft)
     }
 
+    /// Puts a batch that ended long ago on record, with what it changed, and does not wait for the disk: years of them are made
+    /// for measurements. A roster that comes along is confirmed by it.
+    #[doc(hidden)]
+    pub fn stage_past(
+        &self,
+        batch: &Batch,
+        changes: &[MemberChange],
+        roster: Option<&ConfirmedRoster>,
+    ) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        let mut draft = Draft::default();
+        draft_ids(&writing, &mut draft, batch)?;
+        let key = batch.batch.as_str().as_bytes();
+        writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
+        if let Some(roster) = roster {
+            let key = batch.group.as_str().as_bytes();
+            writing.put(&mut draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
+        }
+        self.draft_trace(&writing, &mut draft, &batch.group, (roster, changes))?;
+        writing.stage(&draft)
+    }
+
     /// Records how the open batch ended, together or not at all: its record, the confirmed roster, what changed, and the
     /// outbox. Answers the work that waited behind it and is open now.
     ///
@@ -208,6 +261,49 @@ impl Store {
     /// otherwise when it cannot be written.
     pub fn settle(&self, settlement: &Settlement) -> Result<Option<Work>, StoreError> {
         self.end(settlement, None)
+    }
+
+    /// [`Store::settle`], with work that takes the place of the batch if nothing waits behind it.
+    ///
+    /// # Errors
+    /// As [`Store::settle`].
+    pub fn settle_with(&self, settlement: &Settlement, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
+        self.end(settlement, successor)
+    }
+
+    /// Gives the open batch, which has not left, another payload; and lets `then` wait behind it. Together or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] when `now` is not the open batch or may have left, when `then` is not new, or when something
+    /// waits already; otherwise when it cannot be written.
+    pub fn part_open(&self, now: &Work, then: Option<&Work>) -> Result<(), StoreError> {
+        let writing = self.inner.trees.write();
+        self.check_open(&now.batch)?;
+        let open = self.batch_on(Shelf::Outbox, &now.batch.group)?;
+        let has_left = open.is_none_or(|open| open.phase != Phase::Pending || open.attempts != 0);
+        if has_left || now.batch.phase != Phase::Pending {
+            let detail = format!("batch {} may have left and cannot be changed", now.batch.batch);
+            return Err(StoreError::out_of_order(&now.batch.group, detail));
+        }
+        let mut draft = Draft::default();
+        let key = now.batch.batch.as_str().as_bytes();
+        writing.put(&mut draft, Shelf::Payloads, key, &records::payload(key, &now.payload)?)?;
+        draft_batch(&writing, &mut draft, &now.batch)?;
+        if let Some(Work { batch, payload }) = then {
+            if batch.group != now.batch.group || self.batch_id_on(Shelf::Waiting, &batch.group)?.is_some() {
+                let detail = format!("batch {} cannot wait: another one does", batch.batch);
+                return Err(StoreError::out_of_order(&batch.group, detail));
+            }
+            self.check_works(&[Work { batch: batch.clone(), payload: Vec::new() }])?;
+            let key = batch.batch.as_str().as_bytes();
+            let mut staged = Draft::default();
+            writing.put(&mut staged, Shelf::Payloads, key, &records::payload(key, payload)?)?;
+            writing.stage(&staged)?;
+            draft_ids(&writing, &mut draft, batch)?;
+            let group = batch.group.as_str().as_bytes();
+            writing.put(&mut draft, Shelf::Waiting, group, &records::text(group, batch.batch.as_str()))?;
+        }
+        writing.commit(&draft)
     }
 
     fn end(&self, settlement: &Settlement, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
@@ -227,10 +323,14 @@ impl Store {
             let key = batch.group.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
         }
+        if roster.is_some() {
+            self.draft_confirmed(&writing, &mut draft, batch)?;
+        }
         if !changes.is_empty() {
             let key = batch.batch.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
         }
+        self.draft_trace(&writing, &mut draft, &batch.group, (roster.as_ref(), changes))?;
         if let (Some(why), Some(group)) = (pause, self.group(&batch.group)?) {
             draft_group(&writing, &mut draft, &GroupRecord { paused: Some(why.clone()), ..group })?;
         }
@@ -243,7 +343,7 @@ impl Store {
         }
         writing.commit(&draft)?;
         // After the flush, so that it never promises more than there is. The settlement stands whatever happens here.
-        if let Err(error) = Sentinel::new(self.inner.name.clone(), generation).write(&self.inner.dir) {
+        if let Err(error) = self.sentinel(generation).write(&self.inner.dir) {
             tracing::warn!(%error, "the sentinel of the state could not be brought up to date");
         }
         promoted.map(|next| self.with_payload(next)).transpose()
@@ -300,6 +400,20 @@ impl Store {
         Ok(())
     }
 
+    /// Whoever plans for a group in doubt without a person's approval has a fault: nothing of it may be sent.
+    fn check_doubts(&self, record: &RunRecord, works: &[Work]) -> Result<(), StoreError> {
+        if record.run.trigger == Trigger::Approve {
+            return Ok(());
+        }
+        for Work { batch, .. } in works {
+            if self.is_doubtful(&batch.group)? {
+                let detail = format!("the record is in doubt, and nobody approved run {}", record.run.run);
+                return Err(StoreError::out_of_order(&batch.group, detail));
+            }
+        }
+        Ok(())
+    }
+
     fn check_open(&self, batch: &Batch) -> Result<(), StoreError> {
         match self.open_batch_id(&batch.group)? {
             Some(open) if open == batch.batch => Ok(()),
@@ -328,7 +442,9 @@ impl Store {
 
         let open = self.batch_on(Shelf::Outbox, &batch.group)?;
         let waiting = self.batch_on(Shelf::Waiting, &batch.group)?;
-        let may_have_left = open.as_ref().is_some_and(|open| open.phase != Phase::Pending);
+        // What a doubt has overtaken is left alone by the deliverer, wherever it stands, and would block the new work for ever.
+        let is_overtaken = open.as_ref().map_or(Ok(false), |open| self.has_overtaken(&open.batch))?;
+        let may_have_left = !is_overtaken && open.as_ref().is_some_and(|open| open.phase != Phase::Pending);
         let (place, replaced) = if may_have_left {
             (Shelf::Waiting, vec![waiting])
         } else {
@@ -432,7 +548,7 @@ impl Store {
         read(self)
     }
 
-    fn second_ids(&self, shelf: Shelf, first: &str) -> Result<Vec<BatchId>, StoreError> {
+    pub(super) fn second_ids(&self, shelf: Shelf, first: &str) -> Result<Vec<BatchId>, StoreError> {
         self.inner.trees.keys(shelf, &keys::first(first), usize::MAX)?.iter().map(|key| second_id(key)).collect()
     }
 }

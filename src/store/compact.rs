@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::StoreError;
 use super::sentinel::sync_dir;
-use super::trees::Trees;
+use super::trees::{Draft, Shelf, Trees};
+use super::{StoreError, keys, records};
 
 /// The database in use.
 pub(super) const DB: &str = "db";
@@ -41,7 +41,11 @@ pub(super) fn resume(dir: &Path) -> Result<(), StoreError> {
 /// Replaces the database by a compact copy, if it has grown beyond `limits`. `trees` is closed before the exchange.
 pub(super) fn when_grown(dir: &Path, trees: Trees, limits: Limits) -> Result<Trees, StoreError> {
     let size = trees.size()?;
-    if size <= limits.bytes || size <= trees.live_bytes()?.saturating_mul(limits.times) {
+    if size <= limits.bytes || size <= fine_at(&trees)?.saturating_mul(3) / 2 {
+        return Ok(trees);
+    }
+    if size <= trees.live_bytes()?.saturating_mul(limits.times) {
+        note_fine(&trees, size)?;
         return Ok(trees);
     }
     let (db, new, old) = (dir.join(DB), dir.join(NEW), dir.join(OLD));
@@ -60,8 +64,24 @@ pub(super) fn when_grown(dir: &Path, trees: Trees, limits: Limits) -> Result<Tre
     exchange().map_err(|error| StoreError::io("replace", &db, &error))?;
     remove(&old)?;
     let trees = Trees::open(&db)?;
-    tracing::info!(before = size, after = trees.size()?, "database compacted");
+    let after = trees.size()?;
+    note_fine(&trees, after)?;
+    tracing::info!(before = size, after, "database compacted");
     Ok(trees)
+}
+
+/// The size at which the database was last found to be worth it. To add up what it holds means to read all of it, which is not to
+/// be done at every start.
+fn fine_at(trees: &Trees) -> Result<u64, StoreError> {
+    let sealed = trees.read(Shelf::Meta, keys::FINE_AT)?;
+    sealed.map_or(Ok(0), |sealed| records::uncount(keys::FINE_AT, &sealed))
+}
+
+fn note_fine(trees: &Trees, size: u64) -> Result<(), StoreError> {
+    let writing = trees.write();
+    let mut draft = Draft::default();
+    writing.put(&mut draft, Shelf::Meta, keys::FINE_AT, &records::count(keys::FINE_AT, size))?;
+    writing.commit(&draft)
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {

@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Payload = 9,
     Changes = 10,
     Count = 11,
+    Trace = 12,
+    Renames = 13,
 }
 
 impl Kind {
@@ -34,7 +36,9 @@ impl Kind {
             | Self::Batch
             | Self::Payload
             | Self::Changes
-            | Self::Count => 1,
+            | Self::Count
+            | Self::Trace
+            | Self::Renames => 1,
         }
     }
 
@@ -51,6 +55,8 @@ impl Kind {
             Self::Payload => "payload",
             Self::Changes => "changes",
             Self::Count => "count",
+            Self::Trace => "trace",
+            Self::Renames => "renames",
         }
     }
 

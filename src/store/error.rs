@@ -47,12 +47,16 @@ pub enum StoreError {
         /// The newest version that this program reads.
         known: u32,
     },
-    /// The state belongs to another API or organization: submitting it here would remove people.
-    #[error("the state belongs to {expected}, but the config says {found}; use another state_dir for another API")]
-    OtherApi {
-        /// What the config, or the API itself, says now.
+    /// The key opens another organization than the one that the state was made with: submitting there would cover people twice,
+    /// or remove others.
+    #[error(
+        "the API key belongs to organization {found}, and the state to organization {expected}: nothing is sent. Put the \
+         right key back; if the other organization is meant, give it a state_dir and inboxes of its own"
+    )]
+    OtherOrganization {
+        /// What the API says now.
         found: String,
-        /// What the state was made for.
+        /// What the state was made with.
         expected: String,
     },
     /// The disk is full. sled refuses every write from here on: free space and start again.

@@ -7,6 +7,19 @@ use crate::roster::ids::{BatchId, GroupRef, RunId, SourceName};
 pub(super) const META: &[u8] = b"store";
 /// How many settlements were written; see `sentinel`.
 pub(super) const GENERATION: &[u8] = b"generation";
+/// Since when the records are in doubt, and why; see `doubt`.
+pub(super) const DOUBT: &[u8] = b"doubt";
+
+/// In which era a group was last confirmed; see `doubt`.
+pub(super) fn era(group: &GroupRef) -> Vec<u8> {
+    pair("era", group.as_str())
+}
+/// The size of the database when it was last found not to have grown out of hand; see `compact`.
+pub(super) const FINE_AT: &[u8] = b"fine_at";
+/// Groups that got another reference.
+pub(super) const RENAMES: &[u8] = b"renames";
+/// Until when history may be forgotten, in milliseconds since 1970.
+pub(super) const FORGOTTEN: &[u8] = b"forgotten";
 
 /// source and content hash
 pub(super) fn accepted(source: &SourceName, sha256: &str) -> Vec<u8> {

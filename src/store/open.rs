@@ -1,4 +1,4 @@
-//! Opening: one process at a time, the right API, nothing newer, nothing lost.
+//! Opening: one process at a time, each API its own state, nothing newer, nothing lost.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,72 +15,102 @@ use super::trees::{Draft, Shelf, Trees};
 use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 
 /// The layout of trees and keys that this program reads and writes.
-const LAYOUT: u32 = 1;
+///
+/// 2: each group has a trace. A program that knows only 1 would confirm rosters without them, and people would not be found.
+const LAYOUT: u32 = 2;
 /// sled's threads let go of a closed database within tenths of a second.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+/// The folder for states of other APIs than the one that the state directory was made for.
+const OTHERS: &str = "apis";
+/// As much of a host as a person needs to recognise it.
+const LONGEST_HOST: usize = 100;
+/// Digits of the hash in a folder's name: enough for the few APIs that one service ever works for.
+const HASH_DIGITS: usize = 8;
 
 impl Store {
     /// Opens the store in `dir`, which is made, private to the user, where it is missing. `base_url` is the API that
-    /// the state belongs to.
+    /// the state belongs to. Another API than the one that `dir` was made for has a state of its own in a folder of `dir`: not a
+    /// group, batch or member of the one is ever sent to the other, nothing is moved, and whoever goes back finds all as it was.
     ///
     /// # Errors
-    /// When another process holds it, it is damaged, lost, newer than this program or belongs to another API. Nothing
-    /// is changed then.
+    /// When another process holds it, it is damaged, lost or newer than this program. Nothing is changed then.
     pub fn open(dir: &Path, base_url: &str) -> Result<Self, StoreError> {
         Self::open_within(dir, base_url, compact::LIMITS)
     }
 
     pub(super) fn open_within(dir: &Path, base_url: &str, limits: compact::Limits) -> Result<Self, StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|error| StoreError::io("make", dir, &error))?;
+        make(dir)?;
         let lock = lock(dir)?;
-        compact::resume(dir)?;
-        let sentinel = Sentinel::read(dir)?;
-        let db = dir.join(compact::DB);
-        // sled would make a new database where its file is missing.
-        if sentinel.is_some() && !db.join("db").exists() {
-            return Err(StoreError::Vanished { dir: dir.to_owned() });
-        }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&db)
-            .map_err(|error| StoreError::io("make", &db, &error))?;
-        let trees = open_trees(&db, dir)?;
-        let meta = settle_identity(dir, &trees, sentinel.as_ref(), base_url)?;
-        let trees = compact::when_grown(dir, trees, limits)?;
+        let base_url = base_url.trim_end_matches('/').to_ascii_lowercase();
+        let (home, found, beside) = match open_home(dir, &base_url)? {
+            Home::Own(trees, meta) => (dir.to_owned(), (trees, meta), None),
+            Home::Of(other) => {
+                let home = dir.join(OTHERS).join(folder_of(&base_url));
+                make(&home)?;
+                match open_home(&home, &base_url)? {
+                    Home::Own(trees, meta) => (home, (trees, meta), Some(other)),
+                    Home::Of(third) => {
+                        let detail = format!("{} holds the state of {third}", home.display());
+                        return Err(StoreError::corrupt(detail));
+                    }
+                }
+            }
+        };
+        let (trees, meta) = found;
+        let trees = compact::when_grown(&home, trees, limits)?;
         let store = Self {
             inner: Arc::new(Inner {
                 trees,
-                dir: dir.to_owned(),
-                name: meta.store,
+                dir: home,
+                name: meta.store.clone(),
+                base_url: meta.base_url.clone(),
+                beside,
                 durable: filter::active(),
                 ids: Ids::after(None, None),
                 _lock: lock,
             }),
         };
         store.sweep_payloads()?;
+        if meta.layout < LAYOUT {
+            store.raise_layout(meta.layout)?;
+        }
         let (run, batch) = store.last_ids()?;
         store.ids().go_on_after(run.as_ref(), batch.as_ref());
+        store.ids().go_on_after(None, store.last_marker()?.as_ref());
         Ok(store)
+    }
+
+    /// Brings an older state to the layout of this program. Cut off, it begins again at the next start.
+    fn raise_layout(&self, from: u32) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        self.build_traces()?;
+        let writing = self.inner.trees.write();
+        let mut meta = read_meta(&self.inner.trees)?.ok_or_else(|| StoreError::corrupt("the store lost its name"))?;
+        meta.layout = LAYOUT;
+        let mut draft = Draft::default();
+        writing.put(&mut draft, Shelf::Meta, keys::META, &records::json(Kind::Meta, keys::META, &meta)?)?;
+        writing.commit(&draft)?;
+        tracing::info!(
+            from,
+            to = LAYOUT,
+            seconds = begun.elapsed().as_secs(),
+            "the state was brought to a newer layout"
+        );
+        Ok(())
     }
 
     /// Binds the store to the organization that the API names, the first time; checks it from then on.
     ///
     /// # Errors
-    /// [`StoreError::OtherApi`] when the state belongs to another organization.
+    /// [`StoreError::OtherOrganization`] when the state belongs to another one.
     pub fn bind_organization(&self, organization: &str) -> Result<(), StoreError> {
         let writing = self.inner.trees.write();
         let mut meta = read_meta(&self.inner.trees)?.ok_or_else(|| StoreError::corrupt("the store lost its name"))?;
         match &meta.organization {
             Some(known) if known == organization => Ok(()),
-            Some(known) => Err(StoreError::OtherApi {
-                found: format!("organization {organization}"),
-                expected: format!("organization {known}"),
-            }),
+            Some(known) => {
+                Err(StoreError::OtherOrganization { found: organization.to_owned(), expected: known.clone() })
+            }
             None => {
                 meta.organization = Some(organization.to_owned());
                 let mut draft = Draft::default();
@@ -89,6 +119,57 @@ impl Store {
             }
         }
     }
+}
+
+impl Store {
+    pub(super) fn sentinel(&self, generation: u64) -> Sentinel {
+        Sentinel::new(self.inner.name.clone(), generation, self.inner.base_url.clone())
+    }
+}
+
+/// Whose state lies in a folder.
+enum Home {
+    /// That of the API in question, which is open now.
+    Own(Trees, MetaV1),
+    /// That of another API. Nothing of it was touched.
+    Of(String),
+}
+
+/// Opens the state in a folder, if it belongs to this API; a folder without any gets a new one.
+fn open_home(dir: &Path, base_url: &str) -> Result<Home, StoreError> {
+    compact::resume(dir)?;
+    let sentinel = Sentinel::read(dir)?;
+    if let Some(other) = sentinel.as_ref().and_then(|sentinel| sentinel.base_url.as_ref())
+        && other != base_url
+    {
+        return Ok(Home::Of(other.clone()));
+    }
+    let db = dir.join(compact::DB);
+    // sled would make a new database where its file is missing.
+    if sentinel.is_some() && !db.join("db").exists() {
+        return Err(StoreError::Vanished { dir: dir.to_owned() });
+    }
+    make(&db)?;
+    let trees = open_trees(&db, dir)?;
+    let meta = settle_identity(dir, &trees, sentinel.as_ref(), base_url)?;
+    Ok(if meta.base_url == base_url { Home::Own(trees, meta) } else { Home::Of(meta.base_url) })
+}
+
+/// What the folder of another API's state is called: its host for people, and a hash, since ports and paths differ too.
+fn folder_of(base_url: &str) -> String {
+    let host = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    let host: String = host
+        .chars()
+        .take_while(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-'))
+        .take(LONGEST_HOST)
+        .collect();
+    let hash: String = blake3::hash(base_url.as_bytes()).to_hex().chars().take(HASH_DIGITS).collect();
+    format!("{}-{hash}", host.trim_start_matches('.'))
+}
+
+fn make(dir: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| StoreError::io("make", dir, &error))
 }
 
 /// The lock is a file of its own, so that it also covers what happens around the database.
@@ -130,14 +211,13 @@ fn in_use(error: StoreError, dir: &Path) -> StoreError {
     error
 }
 
-/// Compares what database, sentinel and config say; names a new store.
+/// Compares what database and sentinel say; names a new store. The state may turn out to be another API's.
 fn settle_identity(
     dir: &Path,
     trees: &Trees,
     sentinel: Option<&Sentinel>,
     base_url: &str,
 ) -> Result<MetaV1, StoreError> {
-    let base_url = base_url.trim_end_matches('/').to_ascii_lowercase();
     let Some(meta) = read_meta(trees)? else {
         if sentinel.is_some() {
             return Err(StoreError::Vanished { dir: dir.to_owned() });
@@ -145,7 +225,7 @@ fn settle_identity(
         if !trees.keys(Shelf::Rosters, b"", 1)?.is_empty() || !trees.keys(Shelf::Runs, b"", 1)?.is_empty() {
             return Err(StoreError::corrupt("the database has records but no name"));
         }
-        return name_store(dir, trees, base_url);
+        return name_store(dir, trees, base_url.to_owned());
     };
     if LAYOUT < meta.layout {
         return Err(StoreError::Newer { found: meta.layout, known: LAYOUT });
@@ -161,12 +241,9 @@ fn settle_identity(
                 sentinel.generation
             )));
         }
-        Some(_) => {}
-        // The first start ended between the two, or somebody deleted the file.
-        None => Sentinel::new(meta.store.clone(), generation).write(dir)?,
-    }
-    if meta.base_url != base_url {
-        return Err(StoreError::OtherApi { found: base_url, expected: meta.base_url });
+        Some(sentinel) if sentinel.base_url.as_ref() == Some(&meta.base_url) => {}
+        // An earlier rosterd wrote it; or the first start ended between the two; or somebody deleted the file.
+        Some(_) | None => Sentinel::new(meta.store.clone(), generation, meta.base_url.clone()).write(dir)?,
     }
     Ok(meta)
 }
@@ -174,13 +251,13 @@ fn settle_identity(
 /// The database first: a sentinel without one is refused for ever.
 fn name_store(dir: &Path, trees: &Trees, base_url: String) -> Result<MetaV1, StoreError> {
     let name = format!("{:032x}", fastrand::u128(..));
-    let meta = MetaV1 { layout: LAYOUT, store: name.clone(), base_url, organization: None };
+    let meta = MetaV1 { layout: LAYOUT, store: name.clone(), base_url: base_url.clone(), organization: None };
     let writing = trees.write();
     let mut draft = Draft::default();
     writing.put(&mut draft, Shelf::Meta, keys::META, &records::json(Kind::Meta, keys::META, &meta)?)?;
     writing.put(&mut draft, Shelf::Meta, keys::GENERATION, &records::count(keys::GENERATION, 0))?;
     writing.commit(&draft)?;
-    Sentinel::new(name, 0).write(dir)?;
+    Sentinel::new(name, 0, base_url).write(dir)?;
     Ok(meta)
 }
 

@@ -4,16 +4,18 @@
 //! with a `From<V1>`, raise [`Kind::version`], and keep the fixture of the old one). Runs, batches, plans and what is
 //! known of sources are JSON, which may gain optional fields. All are compressed.
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::StoreError;
 use super::envelope::{self, Kind};
+use crate::roster::ids::ReferenceId;
 
 mod entries;
 mod journal;
 
-pub(super) use entries::{changes, payload, roster, unchanges, unpayload, unroster};
-pub(super) use journal::{GroupV1, MetaV1, RunV1, SourceV1};
+pub(super) use entries::{changes, changes_of, payload, payload_of, roster, unchanges, unpayload, unroster};
+pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
 
 /// Level 1: a third of the size for a tenth of the time of the levels that save a little more.
 const LEVEL: i32 = 1;
@@ -30,6 +32,22 @@ pub(super) fn unjson<T: DeserializeOwned>(kind: Kind, key: &[u8], sealed: &[u8])
     // serde's text can quote what it read, so only the place goes on.
     serde_json::from_slice(&body)
         .map_err(|error| kind.corrupt(&format!("cannot be read at byte {} of its text", error.column())))
+}
+
+/// What a plan says about those whom it keeps as they are; none when it does not speak of this person. The plan of a first load
+/// is large, and most plans do not.
+pub(super) fn plan_keeps(
+    key: &[u8],
+    sealed: &[u8],
+    reference_id: &ReferenceId,
+) -> Result<Option<PlanKeepsV1>, StoreError> {
+    let body = unpack(Kind::Plan, key, sealed)?;
+    let quoted = serde_json::to_vec(reference_id).map_err(|error| unwritable(&error))?;
+    if memmem::find(&body, &quoted).is_none() {
+        return Ok(None);
+    }
+    let plan = serde_json::from_slice(&body).map_err(|_| Kind::Plan.corrupt("cannot be read"))?;
+    Ok(Some(plan))
 }
 
 fn positional<T: Serialize>(kind: Kind, key: &[u8], record: &T) -> Result<Vec<u8>, StoreError> {
@@ -65,6 +83,19 @@ pub(super) fn count(key: &[u8], number: u64) -> Vec<u8> {
 pub(super) fn uncount(key: &[u8], sealed: &[u8]) -> Result<u64, StoreError> {
     let (_, body) = envelope::unseal(Kind::Count, key, sealed)?;
     body.try_into().map(u64::from_be_bytes).map_err(|_| Kind::Count.corrupt("is not a number"))
+}
+
+/// The marks of everybody in a group's history, sorted.
+pub(super) fn trace(key: &[u8], marks: &[u32]) -> Vec<u8> {
+    let body: Vec<u8> = marks.iter().flat_map(|mark| mark.to_le_bytes()).collect();
+    envelope::seal(Kind::Trace, key, &body)
+}
+
+/// Reads the marks of a group's history.
+pub(super) fn untrace(key: &[u8], sealed: &[u8]) -> Result<Vec<u32>, StoreError> {
+    let (_, body) = envelope::unseal(Kind::Trace, key, sealed)?;
+    let (marks, []) = body.as_chunks() else { return Err(Kind::Trace.corrupt("is cut short")) };
+    Ok(marks.iter().map(|mark| u32::from_le_bytes(*mark)).collect())
 }
 
 fn pack(kind: Kind, key: &[u8], body: &[u8]) -> Result<Vec<u8>, StoreError> {

@@ -69,6 +69,7 @@ impl Store {
     pub fn put_group(&self, record: &GroupRecord) -> Result<(), StoreError> {
         let writing = self.inner.trees.write();
         let mut draft = Draft::default();
+        self.draft_heard_of(&writing, &mut draft, &record.group)?;
         draft_group(&writing, &mut draft, record)?;
         writing.commit(&draft)
     }
@@ -120,6 +121,8 @@ impl Store {
                 writing.remove(&mut draft, Shelf::Abroad, old)?;
             }
             writing.remove(&mut draft, Shelf::Groups, old)?;
+            self.draft_renamed(&writing, &mut draft, (from, &to.group))?;
+            self.draft_rename(&writing, &mut draft, (from, &to.group))?;
         }
         draft_group(&writing, &mut draft, to)?;
         writing.commit(&draft)

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::envelope::Kind;
-use super::records::{self, RunV1};
+use super::records::{self, PlanKeepsV1, RunV1};
 use super::trees::{Draft, Shelf, Writing};
 use super::{RunRecord, Store, StoreError, keys};
-use crate::report::{Run, RunState};
-use crate::roster::ids::{BatchId, GroupRef, RunId, SourceName};
+use crate::report::{KeptMember, Reason, Run, RunState};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId, SourceName};
 
 /// As many ids as an ambiguous prefix is answered with.
 pub(super) const MAX_FOUND: usize = 32;
@@ -40,6 +40,37 @@ impl Store {
         Ok(Some(RunRecord { run, plan, filed_as }))
     }
 
+    /// A run without its plan, which can be large.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn bare_run(&self, run: &RunId) -> Result<Option<Run>, StoreError> {
+        Ok(self.run_without_plan(run.as_str().as_bytes())?.map(|record| record.run))
+    }
+
+    /// Where a run's plan keeps a person as they are, group by group, and why coverage would end otherwise.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn kept_by(
+        &self,
+        run: &RunId,
+        reference_id: &ReferenceId,
+    ) -> Result<Vec<(GroupRef, KeptMember, Option<Reason>)>, StoreError> {
+        let key = run.as_str().as_bytes();
+        let Some(sealed) = self.inner.trees.read(Shelf::Plans, key)? else { return Ok(Vec::new()) };
+        let Some(PlanKeepsV1 { groups }) = records::plan_keeps(key, &sealed, reference_id)? else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for group in groups {
+            let reason = group.reasons.into_iter().find(|reason| reason.reference_id == *reference_id);
+            let kept = group.kept.into_iter().find(|kept| kept.reference_id == *reference_id);
+            found.extend(kept.map(|kept| (group.group, kept, reason)));
+        }
+        Ok(found)
+    }
+
     /// Runs, newest first, at most `limit`. Their plans are not read.
     ///
     /// # Errors
@@ -57,6 +88,23 @@ impl Store {
             {
                 found.push(run);
             }
+            next = self.inner.trees.key_before(Shelf::Runs, &key)?;
+        }
+        Ok(found)
+    }
+
+    /// The runs that came after this one, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn runs_after(&self, filter: &RunFilter, after: &RunId) -> Result<Vec<Run>, StoreError> {
+        let mut found = Vec::new();
+        let mut next = self.inner.trees.last_key(Shelf::Runs, b"")?;
+        while let Some(key) = next
+            && after.as_str().as_bytes() < key.as_ref()
+        {
+            let run = self.run_without_plan(&key)?.map(|record| record.run);
+            found.extend(run.filter(|run| filter.lets_through(run, None)));
             next = self.inner.trees.key_before(Shelf::Runs, &key)?;
         }
         Ok(found)
@@ -181,6 +229,7 @@ impl Store {
     /// When it cannot be written; runs that were forgotten until then stay forgotten.
     pub fn forget_before(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         let mut forgotten = 0;
+        let mut groups = BTreeSet::new();
         for run in self.ids_of::<RunId>(Shelf::Runs)? {
             let writing = self.inner.trees.write();
             let key = run.as_str().as_bytes();
@@ -189,8 +238,14 @@ impl Store {
             if record.finished_at.is_none_or(|at| before <= at) || batches.iter().any(|batch| !batch.phase.is_final()) {
                 continue;
             }
+            // The last accepted export of a source stays known: its dates are looked at again.
+            if self.is_last_accepted(&run)? {
+                continue;
+            }
             let mut draft = Draft::default();
+            self.draft_forgotten(&writing, &mut draft, before)?;
             for batch in &batches {
+                groups.insert(batch.group.clone());
                 let id = batch.batch.as_str().as_bytes();
                 writing.remove(&mut draft, Shelf::Batches, id)?;
                 writing.remove(&mut draft, Shelf::Changes, id)?;
@@ -202,7 +257,18 @@ impl Store {
             writing.commit(&draft)?;
             forgotten += 1;
         }
+        self.forget_traces(&groups)?;
         Ok(forgotten)
+    }
+
+    fn is_last_accepted(&self, run: &RunId) -> Result<bool, StoreError> {
+        for source in self.ids_of::<SourceName>(Shelf::Sources)? {
+            let last = self.source(&source)?.and_then(|state| state.last_accepted);
+            if last.is_some_and(|last| last.run == *run) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn run_without_plan(&self, key: &[u8]) -> Result<Option<RunV1>, StoreError> {

@@ -20,11 +20,14 @@ pub(super) struct Sentinel {
     pub(super) store: String,
     /// Settlements that were on disk when this was written. The database may have more, never fewer.
     pub(super) generation: u64,
+    /// The API that the database belongs to; none in a file of an earlier rosterd, which asked the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) base_url: Option<String>,
 }
 
 impl Sentinel {
-    pub(super) fn new(store: String, generation: u64) -> Self {
-        Self { version: VERSION, store, generation }
+    pub(super) fn new(store: String, generation: u64, base_url: String) -> Self {
+        Self { version: VERSION, store, generation, base_url: Some(base_url) }
     }
 
     /// Reads the file, if there is one.

@@ -17,6 +17,15 @@ impl Store {
         sealed.map(|sealed| records::unjson::<SourceV1>(Kind::Source, key, &sealed).map(SourceState::from)).transpose()
     }
 
+    /// What is known of every source, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sources(&self) -> Result<Vec<SourceState>, StoreError> {
+        let names: Vec<SourceName> = self.ids_of(Shelf::Sources)?;
+        names.iter().filter_map(|name| self.source(name).transpose()).collect()
+    }
+
     /// The run that accepted this content from this source, however long ago.
     ///
     /// # Errors

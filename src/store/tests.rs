@@ -4,6 +4,7 @@ use super::*;
 use crate::report::{Phase, RunState};
 use crate::roster::ids::BatchId;
 
+mod doubt;
 mod opening;
 pub(super) mod samples;
 
@@ -275,6 +276,20 @@ fn old_runs_are_forgotten_but_not_what_is_open_or_what_was_accepted() {
 }
 
 #[test]
+fn the_last_accepted_export_of_a_source_is_not_forgotten_however_old_it_is() {
+    let (_dir, store) = open();
+    for id in ["run_1", "run_2"] {
+        let mut record = run(id, &[]);
+        record.run.finished_at = Some(time(5));
+        store.put_run(&record).unwrap();
+    }
+    store.put_source(&source(Some("run_1"))).unwrap();
+    assert_eq!(store.forget_before(time(10)).unwrap(), 1);
+    let left = store.runs(&RunFilter::default(), 9).unwrap();
+    assert_eq!(left.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["run_1"]);
+}
+
+#[test]
 fn debug_and_error_texts_name_nobody() {
     let (_dir, store) = open();
     let text = format!("{:?} {:?} {store:?}", work("bat_1", "run_1", "acme"), changes());
@@ -407,3 +422,46 @@ fn a_retry_hurries_a_waiting_batch_and_leaves_one_under_way_alone() {
     store.record_batch(&sent).unwrap();
     assert_eq!(store.hasten(&group("acme")).unwrap(), Some(sent));
 }
+
+#[test]
+fn the_open_work_goes_in_two_parts_together_or_not_at_all() {
+    let (dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    let mut now = work("bat_1", "run_1", "acme");
+    now.payload.pop();
+    let mut then = work("bat_2", "run_1", "acme");
+    then.batch.follows = Some(now.batch.batch.clone());
+    assert!(refused(&store.part_open(&work("bat_9", "run_1", "acme"), None)), "not the open one");
+    store.part_open(&now, Some(&then)).unwrap();
+    assert!(refused(&store.part_open(&now, Some(&work("bat_3", "run_1", "acme")))), "something waits already");
+    drop(store);
+    let store = Store::open(dir.path(), URL).unwrap();
+    assert_eq!(store.work(&group("acme")).unwrap().unwrap(), now);
+    assert_eq!(store.next_work(&group("acme")).unwrap().unwrap(), then);
+    assert_eq!(ids(&store.batches_of(&RunId::parse("run_1").unwrap()).unwrap()), ["bat_1", "bat_2"]);
+
+    // Once it may have left, its payload stays what it was.
+    let sent = Batch { phase: Phase::Submitting, attempts: 1, ..now.batch.clone() };
+    store.record_batch(&sent).unwrap();
+    assert!(refused(&store.part_open(&now, None)));
+    let ended = Batch { phase: Phase::Completed, ..sent };
+    let settlement = Settlement { batch: ended, roster: None, changes: Vec::new(), pause: None };
+    // What waits goes before what would take its place.
+    let next = store.settle_with(&settlement, Some(work("bat_4", "run_1", "acme"))).unwrap();
+    assert_eq!(id_of(next).as_deref(), Some("bat_2"));
+}
+
+#[test]
+fn a_run_does_not_wait_for_people_who_are_tried_again() {
+    let (_dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    let ended = in_phase("bat_1", "run_1", Phase::Completed);
+    let mut again = work("bat_2", "run_1", "acme");
+    again.batch.again = 1;
+    let settlement = Settlement { batch: ended, roster: None, changes: Vec::new(), pause: None };
+    store.settle_with(&settlement, Some(again)).unwrap();
+    assert!(store.is_delivered(&RunId::parse("run_1").unwrap()).unwrap());
+    assert!(store.work(&group("acme")).unwrap().is_some());
+}
+
+mod history;

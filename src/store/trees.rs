@@ -67,9 +67,11 @@ pub(super) enum Shelf {
     Pieces,
     /// group: whom rosters without results may have put on it
     Abroad,
+    /// group: four bytes for everybody whom its batches ever spoke of
+    Traces,
 }
 
-const SHELVES: [(Shelf, &str); 16] = [
+const SHELVES: [(Shelf, &str); 17] = [
     (Shelf::Meta, "meta"),
     (Shelf::Groups, "groups"),
     (Shelf::Sources, "sources"),
@@ -86,6 +88,7 @@ const SHELVES: [(Shelf, &str); 16] = [
     (Shelf::Changes, "changes"),
     (Shelf::Pieces, "pieces"),
     (Shelf::Abroad, "abroad"),
+    (Shelf::Traces, "traces"),
 ];
 
 /// The open database.
@@ -159,6 +162,33 @@ impl Trees {
                 value.extend_from_slice(&piece);
             }
             Ok(Some(value))
+        })
+    }
+
+    /// Calls `each` with every key and value of a tree, in order.
+    pub(super) fn each(
+        &self,
+        shelf: Shelf,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        guarded(|| {
+            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
+            for pair in self.tree(shelf)? {
+                let (key, head) = pair?;
+                let (pieces, first) = split_head(&head)?;
+                if pieces <= 1 {
+                    each(&key, first)?;
+                    continue;
+                }
+                let mut value = first.to_vec();
+                for number in 1..pieces {
+                    let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, &key, number))?;
+                    let piece = piece.ok_or_else(|| StoreError::corrupt("a piece of a record is missing"))?;
+                    value.extend_from_slice(&piece);
+                }
+                each(&key, &value)?;
+            }
+            Ok(())
         })
     }
 

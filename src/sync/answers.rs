@@ -1,5 +1,6 @@
 //! What the desk answers to questions, whether they come over the socket or from a command that opened the state itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ use crate::deliver::News;
 use crate::export::problem::Broken;
 use crate::intake::spool::Spool;
 use crate::plan::Approval;
-use crate::report::{Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
-use crate::roster::ids::{RunId, SourceName};
+use crate::report::{Approves, Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
+use crate::roster::ids::{GroupRef, RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, StoreError};
 
-use super::{Desk, Job, SyncError, choose_source, status};
+use super::revert::{Order, is_newest, reverted_since};
+use super::{Desk, Job, Release, SyncError, choose_source, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -64,6 +66,9 @@ impl Answerer for Desk {
                 Question::Sync(export) => self.sync_export(export, actor, body, progress).await,
                 Question::Approve { run, reason } => self.approve(&run, reason, actor, progress).await,
                 Question::Discard { run, reason } => self.discard(&run, reason, actor).await,
+                Question::Member { reference_id } => self.member(&reference_id).await,
+                Question::Roster { group, at } => self.roster(&group, at).await,
+                Question::Revert { batch, reason } => self.revert(&batch, reason, actor, progress).await,
             }
         })
     }
@@ -114,13 +119,14 @@ impl Desk {
             .await?;
         let (RunRecord { run, plan, filed_as }, batches) =
             found.ok_or_else(|| Refusal::usage(format!("no run {run}")))?;
-        Ok(RunDetail { run, plan, batches, filed_as })
+        let revert = self.revert_report(&run).await?;
+        Ok(RunDetail { run, plan, batches, filed_as, revert })
     }
 
     async fn plan_export(&self, export: Export, body: Body<'_>) -> Result<Answer, Refusal> {
         let source = choose_source(&self.config, export.source.as_ref())?.name.clone();
         let file = self.receive(&export, body).await?;
-        plan_answer(self.plan_file(file.path(), &export.name, &source, export.as_of).await?)
+        plan_answer(self.plan_file(file.path(), &export, &source).await?)
     }
 
     async fn sync_export(
@@ -216,9 +222,18 @@ impl Desk {
         let id = run.clone();
         let paused = self.store.call(move |store| {
             let mut paused = Vec::new();
-            for batch in store.batches_of(&id)?.into_iter().filter(|batch| !batch.phase.is_final()) {
-                match store.group(&batch.group)?.and_then(|record| record.paused) {
-                    Some(why) => paused.push((batch.group, why)),
+            for batch in store.batches_of(&id)?.into_iter().filter(|batch| !batch.phase.is_final() && batch.again == 0)
+            {
+                // A batch that waits for people to leave a paused group stands as still as that group.
+                let awaited = batch.moves_in.iter().filter(|_| batch.phase == Phase::Pending).map(|one| &one.from);
+                let groups: BTreeSet<&GroupRef> = awaited.chain([&batch.group]).collect();
+                let mut found = None;
+                for group in groups {
+                    let why = store.group(group)?.and_then(|record| record.paused);
+                    found = found.or(why.map(|why| (group.clone(), why)));
+                }
+                match found {
+                    Some(found) => paused.push(found),
                     None => return Ok(None),
                 }
             }
@@ -249,7 +264,7 @@ impl Desk {
     ) -> Result<Answer, Refusal> {
         // From the look at what is held to its new plan: a newer export in between would be followed by an older one.
         let turn = self.turn.lock().await;
-        let (record, held) = self.held(run).await?;
+        let (record, approval) = self.held(run).await?;
         let source = self.source(&record.run.source)?.clone();
         let age = (self.clock.now() - record.run.received_at).to_std().unwrap_or_default();
         let expires = source.guards.approval_expires;
@@ -260,11 +275,23 @@ impl Desk {
                 humantime::format_duration(expires)
             )));
         }
+        if let Some(batch) = record.run.reverts.clone() {
+            let fingerprint = record.plan.and_then(|plan| plan.fingerprint);
+            let approves = Approves { run: record.run.run.clone(), fingerprint };
+            let release = Release { approval, approves, reason: reason.clone() };
+            let order = Order { batch, trigger: Trigger::Approve, actor, reason, release: Some(release) };
+            let news = self.deliverer.news();
+            let run = self.approve_revert(&record.run, order, &turn).await?;
+            drop(turn);
+            return self.wait(run, news, progress).await;
+        }
         let (path, name) = file_of(&record, &source)?;
         let modified = std::fs::metadata(&path).and_then(|meta| meta.modified()).map(DateTime::<Utc>::from);
         let modified = modified.map_err(|error| gone(&path, &error))?;
+        let fingerprint = record.plan.and_then(|plan| plan.fingerprint);
+        let release = Release { approval, approves: Approves { run: record.run.run, fingerprint }, reason };
         let job = self.adopt(&source.name, &path, &name, modified).await?;
-        let job = Job { trigger: Trigger::Approve, actor: Some(actor), approval: Some((held, reason)), ..job };
+        let job = Job { trigger: Trigger::Approve, actor: Some(actor), approval: Some(release), ..job };
         let news = self.deliverer.news();
         let run = self.pass_in_turn(job, &turn).await?;
         drop(turn);
@@ -298,7 +325,7 @@ impl Desk {
         if discarded.is_none() {
             return Err(Refusal::usage(format!("run {id} holds nothing any more")));
         }
-        self.rewrite_receipt(&id).await;
+        self.refile(&id).await;
         self.run_detail(&id).await.map(|detail| Answer::Run(Box::new(detail)))
     }
 
@@ -315,9 +342,26 @@ impl Desk {
         let record = found.ok_or_else(|| Refusal::usage(format!("no single run begins with {run}")))?;
         let source = record.run.source.clone();
         let state = self.source_state(&source).await?;
-        let is_last = state.last_accepted.is_some_and(|last| last.run == record.run.run);
+        let is_last = match record.run.reverts {
+            Some(_) => {
+                let run = record.run.clone();
+                self.store.call(move |store| is_newest(store, &run)).await?
+            }
+            None => state.last_accepted.is_some_and(|last| last.run == record.run.run),
+        };
+        if is_last && record.run.reverts.is_none() {
+            let (of, accepted) = (source.clone(), record.run.run.clone());
+            let undone = self.store.call(move |store| reverted_since(store, &of, &accepted)).await?;
+            if let Some(undone) = undone {
+                return Err(Refusal::usage(format!(
+                    "run {undone} reverted a batch after run {} and would be undone by it: drop a mended export, which takes \
+                     the place of both",
+                    record.run.run
+                )));
+            }
+        }
         let guards = record.plan.as_ref().map(|plan| plan.guards.clone()).unwrap_or_default();
-        let approval = Approval::of(&guards);
+        let approval = record.plan.as_ref().map(Approval::of).unwrap_or_default();
         let is_open = match record.run.state {
             RunState::Held => true,
             RunState::Partial | RunState::Delivering | RunState::Failed => is_last,
@@ -408,7 +452,9 @@ impl From<ApiError> for Refusal {
 impl From<SyncError> for Refusal {
     fn from(error: SyncError) -> Self {
         let kind = match &error {
-            SyncError::NoSource(_) | SyncError::Refused(_) | SyncError::Changed => RefusalKind::Usage,
+            SyncError::NoSource(_) | SyncError::Refused(_) | SyncError::Changed | SyncError::Overtaken => {
+                RefusalKind::Usage
+            }
             SyncError::Store(_) => RefusalKind::Store,
             SyncError::Api(_) => RefusalKind::Unavailable,
             SyncError::Read { .. } => RefusalKind::NoInput,

@@ -7,9 +7,9 @@ use tracing::info;
 use crate::config::Source;
 use crate::plan::{Baseline, GroupStanding, Previous};
 use crate::report::Phase;
-use crate::roster::ids::{GroupRef, SourceName};
-use crate::roster::{ConfirmedRoster, Entry, Reading};
-use crate::store::{GroupRecord, SourceState, Store, StoreError};
+use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
+use crate::roster::{ConfirmedRoster, Entry, Loss, Reading};
+use crate::store::{Doubt, GroupRecord, SourceState, Store, StoreError, Work};
 
 use super::examine::Examined;
 use super::{Desk, SyncError};
@@ -17,6 +17,8 @@ use super::{Desk, SyncError};
 /// What the store knows of all groups, of every source: a plan must know where else a person is covered. Loaded while the
 /// export is read; what the API confirms in the meantime is in it too, as under way.
 pub(super) struct Known {
+    /// What of all this cannot be trusted.
+    pub(super) doubt: Option<Doubt>,
     under_way: Vec<UnderWay>,
     rosters: Vec<ConfirmedRoster>,
 }
@@ -28,31 +30,74 @@ struct UnderWay {
     in_flight: Option<Vec<Entry>>,
     /// The payload that is sent last.
     queued: Option<Vec<Entry>>,
+    /// Whom the group gains from which other, as far as nobody knows that they arrived.
+    arriving: Vec<(ReferenceId, GroupRef)>,
 }
 
 impl Known {
     /// The order matters: a batch that is settled between the two steps is then seen twice, as under way and as confirmed, and
     /// nobody whom it added is overlooked.
     pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
+        let doubt = store.doubt()?;
+        let has_overtaken = |work: &Work| doubt.as_ref().is_some_and(|doubt| doubt.has_overtaken(&work.batch.batch));
         let mut under_way = Vec::new();
         let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
         for group in busy {
-            let open = store.work(&group)?;
-            let next = store.next_work(&group)?.map(|next| next.payload);
+            let mut open = store.work(&group)?;
+            let mut next = store.next_work(&group)?;
             // What was sent earlier and ended without results may be in force as well.
             let mut abroad = store.abroad(&group)?;
+            // Perhaps sent, perhaps followed by others: it may have added people, and says nothing of who was to leave.
+            for overtaken in [open.take_if(|open| has_overtaken(open)), next.take_if(|next| has_overtaken(next))] {
+                abroad = overtaken.map_or(abroad.clone(), |work| crate::roster::merged(work.payload, abroad));
+            }
             if let Some(open) = &open
                 && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
             {
                 abroad = crate::roster::merged(open.payload.clone(), abroad);
             }
             let in_flight = (!abroad.is_empty()).then_some(abroad);
-            let queued = next.or(open.map(|open| open.payload));
-            under_way.push(UnderWay { group, in_flight, queued });
+            let batches = open.iter().chain(&next).map(|work| &work.batch);
+            let arriving = batches.flat_map(|batch| &batch.moves_in).filter(|arrival| arrival.stays.is_none());
+            let arriving = arriving.map(|arrival| (arrival.reference_id.clone(), arrival.from.clone())).collect();
+            let queued = next.or(open).map(|work| work.payload);
+            under_way.push(UnderWay { group, in_flight, queued, arriving });
         }
         let mut rosters = Vec::new();
         store.each_roster(|roster| rosters.push(roster))?;
-        Ok(Self { under_way, rosters })
+        Ok(Self { doubt, under_way, rosters })
+    }
+
+    /// Which other groups than this one cover, may cover, or are about to cover which of these people.
+    pub(super) fn elsewhere<'a>(
+        &self,
+        group: &GroupRef,
+        people: impl Iterator<Item = &'a ReferenceId>,
+    ) -> BTreeMap<ReferenceId, GroupRef> {
+        let wanted: HashSet<&ReferenceId> = people.collect();
+        let confirmed = self.rosters.iter().map(|roster| (&roster.group, roster.members()));
+        let under_way = self.under_way.iter().flat_map(|work| {
+            let payloads = [&work.in_flight, &work.queued].into_iter().flatten();
+            payloads.map(|payload| (&work.group, payload.as_slice()))
+        });
+        let mut found = BTreeMap::new();
+        for (other, entries) in confirmed.chain(under_way).filter(|(other, _)| *other != group) {
+            let ids = entries.iter().map(|entry| &entry.member.reference_id).filter(|id| wanted.contains(id));
+            found.extend(ids.map(|id| (id.clone(), other.clone())));
+        }
+        found
+    }
+
+    /// Which other groups than this one once covered which of its people.
+    pub(super) fn came_from(&self, group: &GroupRef) -> BTreeMap<ReferenceId, GroupRef> {
+        let here = self.rosters.iter().filter(|roster| roster.group == *group).flat_map(ConfirmedRoster::members);
+        let here: Vec<&ReferenceId> = here.map(|entry| &entry.member.reference_id).collect();
+        let mut found = BTreeMap::new();
+        for roster in self.rosters.iter().filter(|roster| roster.group != *group) {
+            let former = here.iter().filter(|id| roster.is_former(id));
+            found.extend(former.map(|id| ((*id).clone(), roster.group.clone())));
+        }
+        found
     }
 
     /// The baselines of all groups that are known, and of those that the reading names.
@@ -63,10 +108,15 @@ impl Known {
         reading: &Reading,
     ) -> BTreeMap<GroupRef, Baseline> {
         let records: BTreeMap<&GroupRef, &GroupRecord> = records.iter().map(|record| (&record.group, record)).collect();
+        let is_in_doubt = |group: &GroupRef| self.doubt.as_ref().is_some_and(|doubt| doubt.groups.contains(group));
+        let is_source_in_doubt = self.doubt.as_ref().is_some_and(|doubt| doubt.sources.contains(&source.name));
         let standing = |group: &GroupRef| match records.get(group) {
+            _ if is_in_doubt(group) => GroupStanding::Doubtful,
             // Ours, or still to be made.
             Some(record) if record.made_by_us || record.id.is_none() => GroupStanding::Ours,
             Some(_) => GroupStanding::Stranger,
+            // Only a plan to be looked at gets here: whoever carries it out asks the API first, and finds it there.
+            None if is_source_in_doubt => GroupStanding::Stranger,
             None if source.group.create => GroupStanding::Ours,
             None => GroupStanding::Lacking,
         };
@@ -79,15 +129,18 @@ impl Known {
         for group in reading.groups.keys().chain(work) {
             baselines.entry(group.clone()).or_insert_with(|| Baseline::new(None, standing(group)));
         }
-        for UnderWay { group, in_flight, queued } in self.under_way {
+        for UnderWay { group, in_flight, queued, arriving } in self.under_way {
             let Some(mut baseline) = baselines.remove(&group) else { continue };
             if let Some(payload) = &in_flight {
                 baseline = baseline.with_in_flight(payload);
             }
             if let Some(payload) = queued {
-                baseline = baseline.with_queued(payload);
+                baseline = baseline.with_queued(payload).with_arriving(arriving);
             }
             baselines.insert(group, baseline);
+        }
+        for (group, baseline) in &mut baselines {
+            baseline.set_paused(records.get(group).is_some_and(|record| record.paused.is_some()));
         }
         baselines
     }
@@ -105,38 +158,64 @@ pub(super) fn previous(
     Ok(Some(Previous { rows: last.rows, modified: last.modified, is_return }))
 }
 
+/// Whom plans of all sources removed lately without an approval.
+pub(super) fn losses(store: &Store, sources: &[SourceName]) -> Result<Vec<Loss>, StoreError> {
+    let mut losses = Vec::new();
+    for source in sources {
+        losses.extend(store.source(source)?.into_iter().flat_map(|state| state.losses));
+    }
+    Ok(losses)
+}
+
+/// Groups of a reading that are not on record.
+#[derive(Default)]
+pub(super) struct Unheard {
+    organization: Option<String>,
+    /// Those that the API has: they were there before rosterd.
+    pub(super) theirs: Vec<GroupRecord>,
+    /// Those that it lacks, with the names that the export gives them.
+    lacking: Vec<(GroupRef, String)>,
+}
+
 impl Desk {
     /// Makes sure that every group of the reading is on record: those that the API has, and the intent to make those that it
     /// lacks. Asks the API only when there is a group that nobody has heard of.
     pub(super) async fn learn_groups(&self, source: &Source, examined: &Examined) -> Result<(), SyncError> {
+        let Unheard { organization, theirs, lacking } = self.find_groups(examined).await?;
+        if let Some(organization) = organization {
+            self.store.call(move |store| store.bind_organization(&organization)).await?;
+        }
+        for record in &theirs {
+            info!(group = %record.group, "the group was in the API before rosterd");
+        }
+        let to_make = |(group, name)| GroupRecord { group, id: None, name, made_by_us: false, paused: None };
+        let lacking = lacking.into_iter().filter(|_| source.group.create).map(to_make);
+        let records: Vec<GroupRecord> = theirs.into_iter().chain(lacking).collect();
+        self.store.call(move |store| records.iter().try_for_each(|record| store.put_group(record))).await?;
+        Ok(())
+    }
+
+    /// Looks which groups of the reading that are not on record the API has. Stores nothing, and asks only when there are such.
+    pub(super) async fn find_groups(&self, examined: &Examined) -> Result<Unheard, SyncError> {
         let named = examined.reading.groups.clone();
         let known: HashSet<GroupRef> =
             self.store.call(|store| Ok(store.groups()?.into_iter().map(|record| record.group).collect())).await?;
         let unheard: Vec<(GroupRef, String)> = named.into_iter().filter(|(group, _)| !known.contains(group)).collect();
+        let mut result = Unheard::default();
         if unheard.is_empty() {
-            return Ok(());
+            return Ok(result);
         }
         let there = self.api.groups().await?;
-        if let Some(organization) = there.iter().find_map(|found| found.organization_id.clone()) {
-            self.store.call(move |store| store.bind_organization(&organization)).await?;
-        }
-        let create = source.group.create;
-        let records: Vec<GroupRecord> = unheard
-            .into_iter()
-            .filter_map(|(group, name)| {
-                let found = there.iter().find(|found| found.external_reference_id.as_ref() == Some(&group));
-                match found {
-                    Some(found) => {
-                        info!(group = %group, "the group was in the API before rosterd");
-                        let (id, name) = (Some(found.id.clone()), found.name.clone());
-                        Some(GroupRecord { group, id, name, made_by_us: false, paused: None })
-                    }
-                    None if create => Some(GroupRecord { group, id: None, name, made_by_us: false, paused: None }),
-                    None => None,
+        result.organization = there.iter().find_map(|group| group.organization_id.clone());
+        for (group, name) in unheard {
+            match there.iter().find(|there| there.external_reference_id.as_ref() == Some(&group)) {
+                Some(there) => {
+                    let (id, name) = (Some(there.id.clone()), there.name.clone());
+                    result.theirs.push(GroupRecord { group, id, name, made_by_us: false, paused: None });
                 }
-            })
-            .collect();
-        self.store.call(move |store| records.iter().try_for_each(|record| store.put_group(record))).await?;
-        Ok(())
+                None => result.lacking.push((group, name)),
+            }
+        }
+        Ok(result)
     }
 }

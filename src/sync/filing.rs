@@ -1,12 +1,14 @@
 //! Where an export ends up in the inbox, and its receipt beside it.
 
+use std::collections::BTreeSet;
+
 use tracing::error;
 
 use crate::config::Source;
 use crate::intake::receipt::{self, Subject, problems_csv};
-use crate::intake::spool::{Beside, Claimed, Place, Spool};
+use crate::intake::spool::{Beside, COPY_PREFIX, Claimed, Place, Spool};
 use crate::report::{Run, RunState};
-use crate::roster::ids::RunId;
+use crate::roster::ids::{RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, Store, StoreError};
 
 use super::{Desk, Job, SyncError, claimed_as};
@@ -97,6 +99,9 @@ impl Desk {
             if let Err(error) = self.find_filed(&run.run).await {
                 error!(run = %run.run, %error, "the export of a run cannot be looked for");
             }
+            if let Err(error) = self.move_filed(&run.run).await {
+                error!(run = %run.run, %error, "the export of a run that is held no longer cannot be moved");
+            }
         }
         // In the order of their ends: a run can take a day, and be overtaken by many.
         runs.sort_by_key(|run| std::cmp::Reverse(run.finished_at.unwrap_or(run.received_at)));
@@ -114,7 +119,8 @@ impl Desk {
         };
         let inbox = self.source(&record.run.source)?.inbox.clone();
         let path = inbox.join(CLAIMED).join(claimed.trim_start_matches('/'));
-        if path.exists() {
+        let is_own_copy = claimed.trim_start_matches('/').starts_with(COPY_PREFIX);
+        if path.exists() && !is_own_copy {
             // It is handed over again, and filed away then.
             return Ok(());
         }
@@ -124,6 +130,29 @@ impl Desk {
         let filed = blocking(move || Spool::at(&inbox).file_away(&file, place, &sha256, received)).await?;
         let id = run.clone();
         self.store.call(move |store| store.update_run(&id, |record| record.filed_as = Some(filed))).await?;
+        Ok(())
+    }
+
+    /// Moves the export of a run that is held no longer out of the folder of held ones, and rewrites its receipt. What fails here is
+    /// made up for at the next start.
+    pub(super) async fn refile(&self, run: &RunId) {
+        if let Err(error) = self.move_filed(run).await {
+            error!(run = %run, %error, "the export of a run that is held no longer cannot be moved");
+        }
+        self.rewrite_receipt(run).await;
+    }
+
+    async fn move_filed(&self, run: &RunId) -> Result<(), SyncError> {
+        let id = run.clone();
+        let Some(record) = self.store.call(move |store| store.run(&id)).await? else { return Ok(()) };
+        let place = place(record.run.state);
+        let Some(filed) = record.filed_as.filter(|filed| lies_among_held(filed) && place != Place::Held) else {
+            return Ok(());
+        };
+        let inbox = self.source(&record.run.source)?.inbox.clone();
+        let moved = blocking(move || Spool::at(&inbox).refile(&filed, place)).await?;
+        let id = run.clone();
+        self.store.call(move |store| store.update_run(&id, |record| record.filed_as = Some(moved))).await?;
         Ok(())
     }
 
@@ -160,8 +189,13 @@ impl Desk {
     }
 }
 
+/// Whether an export lies among the held ones.
+fn lies_among_held(filed: &str) -> bool {
+    filed.strip_prefix(Place::Held.folder()).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// Marks what `by` takes the place of. Only what came before it: when a crash or an error put this off, newer files may be held
-/// by now.
+/// by now. A look at the last accepted export again is no newer export: what came after that one stays held.
 pub(super) fn supersede_held(store: &Store, by: &Run) -> Result<Vec<RunId>, StoreError> {
     let is_accepted = match by.state {
         RunState::Held => false,
@@ -170,7 +204,7 @@ pub(super) fn supersede_held(store: &Store, by: &Run) -> Result<Vec<RunId>, Stor
         | RunState::Partial
         | RunState::Failed
         | RunState::Unchanged
-        | RunState::Superseded => true,
+        | RunState::Superseded => by.repeats.is_none(),
         RunState::Received | RunState::Planned | RunState::Rejected | RunState::Duplicate | RunState::Discarded => {
             return Ok(Vec::new());
         }
@@ -194,6 +228,17 @@ pub(super) fn supersede_held(store: &Store, by: &Run) -> Result<Vec<RunId>, Stor
         superseded.extend(changed.map(|record| record.run.run));
     }
     Ok(superseded)
+}
+
+/// Where the claimed files lie of the runs that a crash can have left unfiled, relative to the inbox.
+pub(super) fn unfiled(store: &Store, source: &SourceName) -> Result<BTreeSet<String>, StoreError> {
+    let mut paths = BTreeSet::new();
+    let filter = RunFilter { source: Some(source.clone()), ..RunFilter::default() };
+    for run in store.runs(&filter, UNFILED_RUNS)? {
+        let filed = store.run(&run.run)?.and_then(|record| record.filed_as);
+        paths.extend(filed.filter(|path| path.starts_with(CLAIMED)));
+    }
+    Ok(paths)
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

@@ -11,7 +11,6 @@ use crate::report::{Batch, Counts, GroupStatus, GuardVerdict, Run, RunState, Tri
 use crate::roster::ids::{GroupId, GroupRef, SourceName};
 use crate::store::{GroupRecord, RunRecord, Store, StoreError, Work};
 
-use super::answers::file_of;
 use super::{Desk, Job, Turn};
 
 impl Desk {
@@ -119,6 +118,7 @@ impl Desk {
         let news = self.deliverer.news();
         // Not while a plan is made: it counts on the work that it was made against.
         let turn = self.turn.lock().await;
+        self.refuse_if_overtaken(&record.group).await?;
         let released = record.group.clone();
         let queued = self.store.call(move |store| release(store, &released)).await?;
         let run = match queued {
@@ -141,32 +141,46 @@ impl Desk {
                 return Ok(run);
             }
         }
+        self.refuse_if_doubtful(&record.group).await?;
         let (group, now) = (record.group.clone(), self.clock.now());
         let run = self.store.call(move |store| submit_confirmed(store, &record, actor, now)).await?;
         run.ok_or_else(|| Refusal::usage(format!("nothing was ever confirmed for {group}: drop its export again")))
     }
 
-    /// The last accepted export of the source that the group's last batch came from, claimed to be passed over again.
+    /// What waits may be older than what the API has.
+    async fn refuse_if_overtaken(&self, group: &GroupRef) -> Result<(), Refusal> {
+        let id = group.clone();
+        if self.store.call(move |store| store.is_overtaken(&id)).await? {
+            return Err(in_doubt(group));
+        }
+        Ok(())
+    }
+
+    /// A record in doubt is no roster to submit.
+    pub(super) async fn refuse_if_doubtful(&self, group: &GroupRef) -> Result<(), Refusal> {
+        let id = group.clone();
+        if self.store.call(move |store| store.is_doubtful(&id)).await? {
+            return Err(in_doubt(group));
+        }
+        Ok(())
+    }
+
+    /// The last accepted export of the source that the group's last batch came from, to be passed over again.
     async fn last_export_of(&self, group: &GroupRef, actor: &str) -> Result<Option<Job>, Refusal> {
         let group = group.clone();
-        let found = self
-            .store
-            .call(move |store| {
-                let Some(batch) = store.last_batch(&group)? else { return Ok(None) };
-                let Some(run) = store.run(&batch.run)? else { return Ok(None) };
-                let last = store.source(&run.run.source)?.and_then(|state| state.last_accepted);
-                let Some(last) = last else { return Ok(None) };
-                Ok(store.run(&last.run)?.map(|record| (record, last.modified)))
-            })
-            .await?;
-        let Some((record, Some(modified))) = found else { return Ok(None) };
-        let source = self.source(&record.run.source)?.clone();
-        let (path, name) = file_of(&record, &source)?;
-        if !path.is_file() {
+        let source = self.store.call(move |store| {
+            let Some(batch) = store.last_batch(&group)? else { return Ok(None) };
+            Ok(store.run(&batch.run)?.map(|record| record.run.source))
+        });
+        let Some(source) = source.await? else { return Ok(None) };
+        let Some(Ok(last)) = self.last_export(&source).await? else { return Ok(None) };
+        // To pass over the export again would undo what a person undid.
+        let (of, accepted) = (source.clone(), last.accepted.run.clone());
+        if self.store.call(move |store| super::revert::reverted_since(store, &of, &accepted)).await?.is_some() {
             return Ok(None);
         }
-        let job = self.adopt(&source.name, &path, &name, modified).await?;
-        Ok(Some(Job { actor: Some(actor.to_owned()), again: true, ..job }))
+        let job = self.copy_of(&source, &last).await?;
+        Ok(Some(Job { actor: Some(actor.to_owned()), ..job }))
     }
 
     /// The group that a person means, by reference or id: our record of it, and the API's.
@@ -187,6 +201,13 @@ impl Desk {
         }
         Ok((record, found))
     }
+}
+
+fn in_doubt(group: &GroupRef) -> Refusal {
+    Refusal::usage(format!(
+        "the record of {group} is in doubt, and what it has may be older than what the API has: drop a current export, look \
+         at what is held, and approve it (`rosterd status` says more)"
+    ))
 }
 
 /// Releases a group and sets going what waits for it. Answers the run of that; none when nothing waits.
@@ -224,6 +245,9 @@ fn submit_confirmed(
         batches: vec![batch.batch.clone()],
         reason: Some(format!("retry of {}", record.group)),
         actor: Some(actor),
+        approves: None,
+        repeats: None,
+        reverts: None,
     };
     let state = source_state(store, &source)?;
     let record = RunRecord { run: run.clone(), plan: None, filed_as: None };

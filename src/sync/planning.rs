@@ -3,24 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::config::Source;
+use crate::config::{PlanChange, Source};
+use crate::control::Export;
 use crate::export::problem::Broken;
-use crate::plan::{self, Approval, Plan};
-use crate::report::{Batch, Counts, FileFacts, PlanReport};
-use crate::roster::Absence;
+use crate::plan::{self, Approval, Plan, reasons};
+use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport, Reason};
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
-use crate::store::{GroupRecord, Store, Work};
+use crate::roster::{Absence, Loss};
+use crate::store::{GroupRecord, Store, StoreError, Work};
 
 use super::baseline::{self, Known};
 use super::examine::{self, ExamineError, Examined};
 use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
-pub(super) enum Release {
-    /// To be looked at: no payload is composed, and the file's age does not count.
-    Look,
+pub(super) enum Purpose {
+    /// To be looked at: no payload is composed, and nothing is stored.
+    Look {
+        /// When the file was last modified.
+        modified: DateTime<Utc>,
+        /// Groups of the export that are not on record, and that the API has.
+        found: Vec<GroupRecord>,
+    },
     /// To be carried out.
     Carry {
         /// When the file was last modified.
@@ -37,6 +43,7 @@ pub(super) struct Planned {
     pub(super) works: Vec<Work>,
     pub(super) is_held_whole: bool,
     pub(super) absences: BTreeMap<ReferenceId, Absence>,
+    pub(super) losses: Vec<Loss>,
 }
 
 impl Desk {
@@ -46,32 +53,46 @@ impl Desk {
         source: &Source,
         run: &RunId,
         (examined, known): (Examined, Known),
-        release: Release,
+        purpose: Purpose,
     ) -> Result<Planned, SyncError> {
         let state = self.source_state(&source.name).await?;
         let (source, run, now) = (source.clone(), run.clone(), self.clock.now());
         let members_per_request = self.config.api.members_per_request;
+        let has_other_sources = 1 < self.config.sources.len();
+        let sources: Vec<SourceName> = self.config.sources.iter().map(|source| source.name.clone()).collect();
         let planned = self.store.call(move |store| {
-            let groups = store.groups()?;
-            let baselines = known.baselines(&groups, &source, &examined.reading);
-            let (modified, approval) = match &release {
-                Release::Look => (None, None),
-                Release::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
+            let mut groups = store.groups()?;
+            let is_repeat = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256);
+            let doubt = known.doubt.clone().filter(|doubt| doubt.sources.contains(&source.name));
+            // How often in a row somebody was missing is part of what is in doubt.
+            let absences = if doubt.is_some() { BTreeMap::new() } else { state.absences.clone() };
+            let (modified, approval) = match &purpose {
+                // A copy of the last accepted export is a duplicate, however old it is.
+                Purpose::Look { modified, found } => {
+                    groups.extend(found.iter().cloned());
+                    (Some(*modified).filter(|_| !is_repeat), None)
+                }
+                Purpose::Carry { modified, approval } => (Some(*modified), approval.as_ref()),
             };
+            let baselines = known.baselines(&groups, &source, &examined.reading);
+            let losses = baseline::losses(store, &sources)?;
             let previous = baseline::previous(store, &source.name, &state, &examined.sha256)?;
             let input = plan::Input {
                 run: &run,
                 source: &source.name,
                 reading: &examined.reading,
                 baselines: &baselines,
-                absences: &state.absences,
-                is_repeat: state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256),
+                absences: &absences,
+                losses: &losses,
+                is_repeat,
                 previous,
                 modified,
+                mistrust: doubt.as_ref().map(|doubt| plan::Mistrust { reason: &doubt.reason, has_other_sources }),
                 policy: plan::Policy {
                     guards: &source.guards,
                     confirm_absence: source.confirm_absence.get(),
                     members_per_request,
+                    replace_plans: source.plan.change == PlanChange::Replace,
                 },
                 approval,
                 now,
@@ -85,33 +106,33 @@ impl Desk {
             }
             Ok(Planned {
                 counts: plan.counts(),
-                works: match &release {
-                    Release::Look => Vec::new(),
-                    Release::Carry { .. } => works(store, &plan, &input),
+                works: match &purpose {
+                    Purpose::Look { .. } => Vec::new(),
+                    Purpose::Carry { .. } => works(store, &plan, &input)?,
                 },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
+                losses: plan.losses,
                 report,
             })
         });
         Ok(planned.await?)
     }
 
-    /// What would change. Sends and stores nothing; the API is not asked, so a group that nobody has heard of yet counts as
-    /// one to be made.
+    /// What would change. Sends and stores nothing. When the export names a group that nobody has heard of, the API is asked
+    /// whether it has it, as a pass would do; without a key that group counts as one to be made.
     ///
     /// # Errors
     /// [`SyncError`]; a broken file is an answer, with the verdict `reject`.
     pub async fn plan_file(
         &self,
         path: &Path,
-        name: &str,
+        export: &Export,
         source: &SourceName,
-        as_of: Option<NaiveDate>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let source = self.source(source)?;
-        let reading = examine::whole(path, source, today(source, as_of, self.clock.now()));
-        self.plan_reading(source, (path, name), reading).await
+        let reading = examine::whole(path, source, today(source, export.as_of, self.clock.now()));
+        self.plan_reading(source, (path, export), reading).await
     }
 
     /// [`Desk::plan_file`] for whoever has begun to read the export already.
@@ -121,34 +142,64 @@ impl Desk {
     pub async fn plan_reading(
         &self,
         source: &Source,
-        (path, name): (&Path, &str),
+        (path, export): (&Path, &Export),
         reading: impl Future<Output = Result<Examined, ExamineError>>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
-        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let known = async {
+            self.look_at_inbox(source).await?;
+            self.store.call(Known::load).await
+        };
+        let (examined, known) = tokio::join!(reading, known);
         let examined = match examined {
-            Ok(examined) => Examined { name: name.to_owned(), ..examined },
+            Ok(examined) => Examined { name: export.name.clone(), ..examined },
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
         if let Some(broken) = examine::unusable(&examined.reading) {
             return Ok(Err(broken));
         }
+        let found = if self.config.api.key.is_some() { self.find_groups(&examined).await?.theirs } else { Vec::new() };
         let run = self.store.ids().run(self.clock.now());
-        let planned = self.plan(source, &run, (examined, known?), Release::Look).await?;
+        let purpose = Purpose::Look { modified: export.modified, found };
+        let planned = self.plan(source, &run, (examined, known?), purpose).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 }
 
 /// One batch for each group whose roster changes.
-fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Vec<Work> {
+fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Result<Vec<Work>, StoreError> {
     if plan.is_held_whole {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let changed = plan.groups.iter().filter(|group| group.is_changed());
     let work = |group: &plan::GroupPlan<'_>| {
         let payload = group.payload(input);
         let (id, removals) = (store.ids().batch(input.now), group.removals().map(|removals| removals as u64));
-        Work { batch: Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals), payload }
+        let mut batch = Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals);
+        batch.moves_in = group.moves_in().into_iter().map(Arrival::from).collect();
+        batch.moves_out = group.moves_out();
+        batch.reasons = reasons::of_removals(input, group);
+        batch.reasons.extend(earlier_reasons(store, group)?);
+        Ok(Work { batch, payload })
     };
     changed.map(work).collect()
+}
+
+/// Why people are left out who were left out by what is queued already: the batch that takes its place must say it as well.
+fn earlier_reasons(store: &Store, group: &plan::GroupPlan<'_>) -> Result<Vec<Reason>, StoreError> {
+    let is_leaving = |decision: &&plan::Decision<'_>| matches!(decision.class, plan::Class::Leaving);
+    let mut leaving = group.decisions.iter().filter(is_leaving).peekable();
+    if leaving.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let queued = [store.next_work(group.group)?, store.work(group.group)?];
+    let batches: Vec<Batch> = queued.into_iter().flatten().map(|work| work.batch).collect();
+    let reason = |decision: &plan::Decision<'_>| {
+        batches.iter().find_map(|batch| {
+            let reason = batch.reasons.iter().find(|reason| reason.reference_id == *decision.reference_id)?;
+            let run = reason.run.clone().or_else(|| Some(batch.run.clone()));
+            Some(Reason { run, ..reason.clone() })
+        })
+    };
+    Ok(leaving.filter_map(reason).collect())
 }

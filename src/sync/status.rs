@@ -1,13 +1,20 @@
 //! How everything stands, and one batch in full.
 
 use crate::control::Refusal;
+use crate::intake::schedule::Cron;
 use crate::report::{
-    AcceptedStatus, BatchDetail, ChangeReport, GuardVerdict, PausedGroup, RunState, SourceStatus, Status,
+    AcceptedStatus, Batch, BatchDetail, DoubtStatus, GuardVerdict, PausedGroup, ResyncStatus, RunState, SourceStatus,
+    Status,
 };
 use crate::roster::ids::{BatchId, RunId, SourceName};
-use crate::store::{ChangeKind, MemberChange, RunFilter, Store, StoreError};
+use crate::store::{RunFilter, RunRecord, SourceState, Store, StoreError};
 
-use super::Desk;
+use super::{Desk, overdue};
+
+/// Why a batch stands still that was made before the records came into doubt.
+const OVERTAKEN: &str =
+    "not sent any more: the records came into doubt since, and the next approved export takes its place";
+use super::travel::Runs;
 
 /// How everything stands.
 pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
@@ -21,14 +28,25 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
             for source in &sources {
                 let state = store.source(&source.name)?;
                 let last = state.as_ref().and_then(|state| state.last_accepted.clone());
-                let next = source.schedule.as_ref().and_then(|cron| cron.next_after(now, source.timezone));
+                let next = |cron: &Option<Cron>| cron.as_ref().and_then(|cron| cron.next_after(now, source.timezone));
+                let expected = overdue::of(store, source, state.as_ref(), now)?;
+                let not_accepted = match expected.overdue_since {
+                    Some(_) => overdue::not_accepted(store, &source.name, state.as_ref())?,
+                    None => None,
+                };
                 statuses.push(SourceStatus {
                     source: source.name.clone(),
                     inbox: source.inbox.display().to_string(),
                     inbox_trouble: inboxes.get(&source.name).cloned().flatten(),
                     absent: state.as_ref().map_or(0, |state| state.absences.len() as u64),
                     held: held(store, &source.name, last.as_ref().map(|last| &last.run))?,
-                    next_scheduled: next,
+                    next_scheduled: next(&source.schedule),
+                    expected_by: expected.by,
+                    overdue_since: expected.overdue_since,
+                    not_accepted,
+                    recheck_trouble: state.as_ref().and_then(|state| state.recheck_trouble.clone()),
+                    next_resync: next(&source.resync),
+                    last_resync: last_resync(store, state.as_ref())?,
                     last_accepted: last.map(|last| AcceptedStatus {
                         run: last.run,
                         name: last.name,
@@ -46,6 +64,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
                 sources: statuses,
                 under_way: Vec::new(),
                 paused: Vec::new(),
+                doubt: None,
                 groups: 0,
                 members: 0,
             };
@@ -59,15 +78,45 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
     Ok(status)
 }
 
+/// What the last resync of a source came to, as far as its batches have ended; none when its record is gone.
+fn last_resync(store: &Store, state: Option<&SourceState>) -> Result<Option<ResyncStatus>, StoreError> {
+    let Some(id) = state.and_then(|state| state.last_resync.as_ref()) else { return Ok(None) };
+    let Some(RunRecord { run, .. }) = store.run(id)? else { return Ok(None) };
+    let batches = store.batches_of(id)?;
+    Ok(Some(ResyncStatus {
+        run: run.run,
+        received_at: run.received_at,
+        finished_at: run.finished_at,
+        groups: batches.len() as u64,
+        restored: batches.iter().map(|batch| batch.added).sum(),
+        removed: batches.iter().map(|batch| batch.removed).sum(),
+    }))
+}
+
 fn count(store: &Store, status: &mut Status) -> Result<(), StoreError> {
+    let doubt = store.doubt()?;
+    let mut in_doubt = Vec::new();
     store.each_roster(|roster| {
+        if !roster.members().is_empty() && doubt.as_ref().is_some_and(|doubt| doubt.groups.contains(&roster.group)) {
+            in_doubt.push(roster.group.clone());
+        }
         status.groups += 1;
         status.members += roster.members().len() as u64;
     })?;
     for group in store.groups_with_work()? {
         let works = [store.work(&group)?, store.next_work(&group)?];
-        status.under_way.extend(works.into_iter().flatten().map(|work| work.batch));
+        let batches = works.into_iter().flatten().map(|work| work.batch);
+        status.under_way.extend(batches.map(|batch| match &doubt {
+            Some(doubt) if doubt.has_overtaken(&batch.batch) => Batch { error: Some(OVERTAKEN.to_owned()), ..batch },
+            Some(_) | None => batch,
+        }));
     }
+    status.doubt = doubt.filter(|doubt| !doubt.sources.is_empty() || !in_doubt.is_empty()).map(|doubt| DoubtStatus {
+        since: doubt.since,
+        reason: doubt.reason,
+        sources: doubt.sources.into_iter().collect(),
+        groups: in_doubt,
+    });
     for record in store.groups()? {
         if let Some(reason) = record.paused {
             status.paused.push(PausedGroup { group: record.group, reason });
@@ -85,35 +134,19 @@ fn held(store: &Store, source: &SourceName, last: Option<&RunId>) -> Result<Vec<
     {
         held.push(record.run.run);
     }
+    if let Some(last) = last {
+        held.extend(super::revert::partly_held(store, source, last)?);
+    }
     Ok(held)
 }
 
 /// One batch in full.
 pub(super) fn batch_detail(store: &Store, id: &BatchId) -> Result<Option<BatchDetail>, StoreError> {
     let Some(batch) = store.batch(id)? else { return Ok(None) };
-    let changes = store.changes(id)?.iter().map(change).collect();
-    Ok(Some(BatchDetail { batch, changes }))
-}
-
-fn change(change: &MemberChange) -> ChangeReport {
-    let fields = match (&change.before, &change.after) {
-        (Some(before), Some(after)) => before.member.changed_fields(&after.member),
-        (None, _) | (_, None) => Vec::new(),
-    };
-    let from = change.after.as_ref().or(change.before.as_ref()).map(|entry| &entry.origin);
-    ChangeReport {
-        reference_id: change.reference_id.clone(),
-        change: match change.kind {
-            ChangeKind::Added => "added",
-            ChangeKind::Returned => "returned",
-            ChangeKind::Changed => "changed",
-            ChangeKind::Removed => "removed",
-            ChangeKind::AddFailed => "add_failed",
-            ChangeKind::RemoveFailed => "remove_failed",
-        }
-        .to_owned(),
-        fields: fields.into_iter().map(|field| field.name().to_owned()).collect(),
-        from_run: from.map(|origin| origin.run.clone()),
-        line: from.map(|origin| origin.line),
-    }
+    let mut runs = Runs::new(store);
+    let changes = store.changes(id)?;
+    let changes = changes.iter().map(|change| runs.change(&batch, change)).collect::<Result<Vec<_>, _>>()?;
+    let (before, after) = store.sizes_around(&batch)?.unzip();
+    let made_by = runs.get(&batch.run)?;
+    Ok(Some(BatchDetail { batch, changes, before, after, made_by }))
 }

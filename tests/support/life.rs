@@ -9,12 +9,13 @@ use rosterd::intake::receipt::{self, Subject};
 use rosterd::report::{Batch, Run, RunState};
 use rosterd::roster::ids::GroupRef;
 use rosterd::sandbox::Sandbox;
+use rosterd::sandbox::audit::Violation;
 use rosterd::store::{RunFilter, Store};
 
 /// Any key of this form is good, unless the sandbox was told otherwise.
 pub(crate) const KEY: &str = "vit_apk_in_memory";
 
-/// Who should be covered in which group at the end, with the last name that the last export gives them.
+/// Who should be covered in which group at the end, with the last name and the plan that the last export gives them.
 pub(crate) type Truth = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Somebody in an export.
@@ -23,6 +24,7 @@ pub(crate) struct Person {
     pub(crate) id: String,
     pub(crate) last_name: String,
     pub(crate) division: String,
+    pub(crate) plan: &'static str,
     pub(crate) is_terminated: bool,
 }
 
@@ -35,20 +37,27 @@ pub(crate) fn people(groups: usize, per_group: usize) -> Vec<Person> {
 /// One person, different from every other in all that makes a person.
 pub(crate) fn person(group: usize, number: usize) -> Person {
     let division = format!("d{group}");
-    Person { id: format!("E{group}{number:03}"), last_name: "Miller".to_owned(), division, is_terminated: false }
+    Person {
+        id: format!("E{group}{number:03}"),
+        last_name: "Miller".to_owned(),
+        division,
+        plan: "pln_basic",
+        is_terminated: false,
+    }
 }
 
 /// An export of these people.
 pub(crate) fn csv(people: &[Person]) -> String {
-    let mut text = String::from("Employee ID,First,Last,Birth Date,Email,Address 1,City,State,Zip,Division,Status\n");
-    for Person { id, last_name, division, is_terminated } in people {
+    let mut text =
+        String::from("Employee ID,First,Last,Birth Date,Email,Address 1,City,State,Zip,Division,Plan,Status\n");
+    for Person { id, last_name, division, plan, is_terminated } in people {
         let number: usize = id[1..].parse().unwrap();
         let (month, day, year) = (number % 12 + 1, number % 28 + 1, 1950 + number % 50);
         let status = if *is_terminated { "Terminated" } else { "Active" };
         writeln!(
             text,
             "{id},Sam,{last_name},{month:02}/{day:02}/{year},{id}@example.com,{number} Main St,Albany,NY,12207,\
-             {division},{status}"
+             {division},{plan},{status}"
         )
         .unwrap();
     }
@@ -61,7 +70,7 @@ pub(crate) fn truth(people: &[Person]) -> Truth {
     for person in people {
         let group = truth.entry(format!("acme-{}", person.division)).or_default();
         if !person.is_terminated {
-            group.insert(person.id.clone(), person.last_name.clone());
+            group.insert(person.id.clone(), format!("{} {}", person.last_name, person.plan));
         }
     }
     truth
@@ -102,7 +111,9 @@ column = "Division"
 external_reference_id = "acme-{{value}}"
 create = true
 [source.plan]
+column = "Plan"
 default = "pln_basic"
+change = "replace"
 [source.eligibility]
 status = "Status"
 covered = ["Active"]
@@ -166,7 +177,11 @@ pub(crate) fn violations(
     truth: &Truth,
     exports: RangeInclusive<usize>,
 ) -> Vec<String> {
-    let mut found: Vec<String> = sandbox.audit().iter().map(|violation| format!("audit: {violation}")).collect();
+    // To bring an older payload back is what a revert is for.
+    let has_reverted = runs(store).iter().any(|run| run.reverts.is_some());
+    let is_wanted = |violation: &&Violation| has_reverted && matches!(violation, Violation::OlderPayload { .. });
+    let broken = sandbox.audit().into_iter().filter(|violation| !is_wanted(&violation));
+    let mut found: Vec<String> = broken.map(|violation| format!("audit: {violation}")).collect();
     let references: Vec<String> = sandbox.groups().into_iter().map(|group| group.reference).collect();
     let unique: BTreeSet<&String> = references.iter().collect();
     if unique.len() != references.len() || unique != truth.keys().collect() {
@@ -182,9 +197,12 @@ pub(crate) fn violations(
 
 fn roster_violations(store: &Store, sandbox: &Sandbox, group: &str, wanted: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
+    let text = |record: &serde_json::Value, key: &str| record[key].as_str().unwrap().to_owned();
     let held = sandbox.roster(group);
-    let names: BTreeMap<String, String> =
-        held.iter().map(|(id, record)| (id.clone(), record["last_name"].as_str().unwrap().to_owned())).collect();
+    let names: BTreeMap<String, String> = held
+        .iter()
+        .map(|(id, record)| (id.clone(), format!("{} {}", text(record, "last_name"), text(record, "plan_id"))))
+        .collect();
     if names != *wanted {
         found.push(format!("{group}: the API covers {names:?} instead of {wanted:?}"));
     }
@@ -253,13 +271,14 @@ fn file_violations(store: &Store, inbox: &Path, exports: RangeInclusive<usize>) 
         if run.finished_at.is_none() {
             found.push(format!("{} has no end", run.run));
         }
-        let filed_as = record.filed_as.clone().unwrap_or_default();
+        // A resync and a revert have no file.
+        let (Some(file), filed_as) = (&run.file, record.filed_as.clone().unwrap_or_default()) else { continue };
         if !lying.remove(&filed_as) {
             found.push(format!("{} was filed as {filed_as:?}, which is not there, or another run's", run.run));
             continue;
         }
         let batches = store.batches_of(&run.run).unwrap();
-        let name = run.file.as_ref().unwrap().name.as_str();
+        let name = file.name.as_str();
         let zone = chrono_tz::America::New_York;
         let wanted = receipt::render_for(Subject { name, zone }, &run, record.plan.as_ref(), &batches);
         let receipt = format!("{filed_as}.receipt.txt");

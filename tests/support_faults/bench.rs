@@ -45,8 +45,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(script: Script) -> Self {
+        Self::start_at("127.0.0.1:0", script)
+    }
+
+    /// Another API in the place of this one.
+    pub(crate) fn replace(self, script: Script) -> Self {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        drop(self);
+        Self::start_at(&address, script)
+    }
+
+    fn start_at(address: &str, script: Script) -> Self {
         let sandbox = Sandbox::new(script);
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();

@@ -2,9 +2,14 @@
 
 use std::fmt::Write;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::report::{BatchDetail, Counts, GroupStatus, PlanReport, Run, RunDetail, SCHEMA, Status};
+use crate::report::{
+    BatchDetail, Counts, GroupStatus, MemberDetail, PlanReport, RosterMember, RosterReport, Run, RunDetail, SCHEMA,
+    Status,
+};
+use crate::roster::ids::GroupRef;
 
 use super::words::is_hostile;
 
@@ -40,6 +45,27 @@ pub fn json_batch(detail: &BatchDetail) -> String {
 /// `plan`: the report, and the counts beside it.
 pub fn json_plan(plan: &PlanReport, counts: &Counts) -> String {
     line(&CountedPlan { plan, counts })
+}
+
+/// `member`.
+pub fn json_member(detail: &MemberDetail) -> String {
+    line(detail)
+}
+
+#[derive(Serialize)]
+struct OfRoster<'a> {
+    group: &'a GroupRef,
+    at: DateTime<Utc>,
+    confirmed_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    member: &'a RosterMember,
+}
+
+/// `roster`: one member a line.
+pub fn json_roster(report: &RosterReport) -> String {
+    let RosterReport { group, at, confirmed_at, members, .. } = report;
+    let (at, confirmed_at) = (*at, *confirmed_at);
+    members.iter().map(|member| line(&OfRoster { group, at, confirmed_at, member })).collect()
 }
 
 /// `status`. The API's words about people are left out: only `show` has them.

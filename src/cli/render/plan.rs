@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::export::problem::Severity;
+use crate::export::problem::{Likes, Severity, likes};
 use crate::report::{
     Counts, FileFacts, GroupReport, GuardReport, GuardVerdict, PlanReport, PlanVerdict, ProblemReport,
 };
@@ -11,6 +11,7 @@ use crate::roster::member::Field;
 
 use super::json::json_plan;
 use super::page::Page;
+use super::status::{COMPARE, NEWER_STATE};
 use super::words::{clean, count, many, shell_path, shell_word, some, stop};
 use super::{Screen, Tone};
 
@@ -28,6 +29,9 @@ const GROUP_LINES: usize = 60;
 const GROUP_SUMS: usize = 20;
 /// Entries of one group's class that are told apart: fields that changed, other groups, reasons.
 const PARTS: usize = 5;
+
+/// Groups of which one guard says its sentence in full.
+const ALIKE: usize = 3;
 
 /// Guards that no approval can pass, since what they stop cannot work.
 const NEVER_APPROVED: [&str; 2] = ["no_group", "members_per_request"];
@@ -90,6 +94,12 @@ pub(super) fn is_approvable(guards: &[GuardReport]) -> bool {
     held.peek().is_none() || held.any(|guard| !NEVER_APPROVED.contains(&guard.guard.as_str()))
 }
 
+/// Whether the file is held because the records themselves are in doubt.
+pub(super) fn is_mistrusted(guards: &[GuardReport]) -> bool {
+    let is_it = |guard: &GuardReport| guard.guard == "baseline" && guard.group.is_none();
+    guards.iter().any(|guard| is_it(guard) && guard.verdict == GuardVerdict::Hold)
+}
+
 /// Rows that cost somebody their place, then what was repaired; each by line.
 pub(super) fn problems(page: &mut Page, plan: &PlanReport, depth: Depth) {
     let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -100,7 +110,29 @@ pub(super) fn problems(page: &mut Page, plan: &PlanReport, depth: Depth) {
     };
     let left = room.saturating_sub(errors.len());
     list_problems(page, "Rows that cannot be used", errors, room);
-    list_problems(page, "Rows that are used, with something to know", warnings, left);
+    list_warnings(page, "Rows that are used, with something to know", &warnings, left);
+}
+
+/// Repairs, those that say the same together.
+fn list_warnings(page: &mut Page, heading: &str, reports: &[&ProblemReport], room: usize) {
+    let found = likes(reports.iter().map(|report| &report.problem));
+    if found.is_empty() {
+        return;
+    }
+    page.heading(&format!("{heading} ({})", found.iter().map(|likes| likes.count).sum::<u64>()));
+    for likes in found.iter().take(room) {
+        page.item(2, &warning(likes));
+    }
+    rest(page, found.len(), room);
+}
+
+/// One finding, or several that say the same.
+pub(in crate::cli) fn warning(likes: &Likes<'_>) -> String {
+    let place = likes.place().map_or_else(|| "file".to_owned(), |place| place.to_lowercase());
+    let column = likes.first.column.as_deref().map(|column| format!(", {}", clean(column))).unwrap_or_default();
+    let person = likes.first.reference_id.as_deref().filter(|_| likes.count == 1);
+    let person = person.map(|id| format!(", id {}", clean(id))).unwrap_or_default();
+    format!("{place}{column}{person}: {}{}", clean(&likes.message), stop(&likes.message))
 }
 
 fn list_problems(page: &mut Page, heading: &str, mut reports: Vec<&ProblemReport>, room: usize) {
@@ -148,17 +180,50 @@ pub(super) fn guards(page: &mut Page, guards: &[GuardReport], depth: Depth) {
         Depth::Full => (usize::MAX, usize::MAX),
     };
     for (list, room) in [(&loud, loud_room), (&near, near_room)] {
-        for guard in list.iter().take(room) {
+        let folded = fold(list);
+        for (guard, others) in folded.iter().take(room) {
             let (word, tone) = guard_word(guard);
-            page.entry(2, word, Some(tone), &format!("{}: {}", clean(&guard.guard), clean(&guard.sum)));
+            let text = others.as_deref().unwrap_or(&guard.sum);
+            page.entry(2, word, Some(tone), &format!("{}: {}", clean(&guard.guard), clean(text)));
         }
-        rest(page, list.len(), room);
+        rest(page, folded.len(), room);
     }
     if !far.is_empty() {
         let other = if loud.is_empty() && near.is_empty() { "" } else { "other " };
         let guards = if far.len() == 1 { "guard" } else { "guards" };
         page.item(2, &format!("{} {other}{guards} passed, not near a limit.", far.len()));
     }
+}
+
+/// Guards in their order; of one that says its sentence in many groups the first few, then one line with the other groups.
+fn fold<'a>(guards: &[&'a GuardReport]) -> Vec<(&'a GuardReport, Option<String>)> {
+    let mut folded = Vec::new();
+    let mut seen: BTreeMap<(&str, GuardVerdict), Vec<&GuardReport>> = BTreeMap::new();
+    for guard in guards {
+        let alike = seen.entry((guard.guard.as_str(), guard.verdict)).or_default();
+        alike.push(guard);
+        if alike.len() <= ALIKE {
+            folded.push((*guard, None));
+        }
+    }
+    for alike in seen.values() {
+        match alike.get(ALIKE..) {
+            None | Some([]) => {}
+            Some([only]) => folded.push((*only, None)),
+            Some(others @ [first, ..]) => {
+                let group =
+                    |guard: &&GuardReport| guard.group.as_ref().map_or("the file", |group| group.as_str()).to_owned();
+                let people: u64 = others.iter().map(|guard| guard.value).sum();
+                let groups = many(count(others.len()), "more group", "more groups");
+                let text = format!("the same in {groups}, {people} in all: {}", some(others, group));
+                folded.push((*first, Some(text)));
+            }
+        }
+    }
+    // What belongs together stands together, in the order in which each guard came first.
+    let order = |name: &str| guards.iter().position(|guard| guard.guard == name);
+    folded.sort_by_key(|(guard, _)| order(&guard.guard));
+    folded
 }
 
 /// From four fifths of the limit on, the next export may well be held.
@@ -203,10 +268,17 @@ pub(super) fn groups(page: &mut Page, screen: Screen, groups: &[GroupReport]) {
         let groups = many(left, "more group", "more groups");
         page.item(2, &format!("… and {groups}:{} (--json has all)", sum.signs()));
     }
-    let has_new_plan = |group: &GroupReport| {
-        group.changed.iter().flat_map(|changed| &changed.fields).any(|field| field == Field::PlanId.name())
-    };
-    if groups.iter().any(has_new_plan) {
+    let mut with_new_plan = groups
+        .iter()
+        .flat_map(|group| &group.changed)
+        .filter(|changed| changed.fields.iter().any(|field| field == Field::PlanId.name()))
+        .peekable();
+    let has_new_plan = with_new_plan.peek().is_some();
+    let joining = with_new_plan.by_ref().filter(|changed| changed.joins_again).count();
+    if joining != 0 {
+        let people = many(count(joining), "person with a new plan leaves", "people with a new plan leave");
+        page.item(2, &format!("{people} and joins again: no coverage in between, and a new subscription."));
+    } else if has_new_plan {
         page.item(2, "A changed plan_id is sent, but the API keeps members on the plan that they were added with.");
     }
 }
@@ -291,7 +363,7 @@ fn people(page: &mut Page, tally: &Tally, group: &GroupReport) {
     }
     parts(page, "<", "comes from ", &by(group.moved_in.iter().map(|moved| (moved.from.as_str(), &moved.reference_id))));
     parts(page, ">", "moves to ", &by(group.moved_out.iter().map(|moved| (moved.to.as_str(), &moved.reference_id))));
-    list(page, "-", "terminated", &group.terminated);
+    stated(page, group);
     list(page, "-", "missing", &group.missing);
     parts(page, "!", "", &kept(group));
 }
@@ -300,6 +372,22 @@ fn list(page: &mut Page, sign: &str, class: &str, ids: &[ReferenceId]) {
     if !ids.is_empty() {
         page.entry(4, sign, None, &format!("{class}: {}", some(ids, id)));
     }
+}
+
+/// Who is terminated, with the lines that say so.
+fn stated(page: &mut Page, group: &GroupReport) {
+    if group.terminated.is_empty() {
+        return;
+    }
+    let line_of = |one: &ReferenceId| {
+        let reason = group.reasons.iter().find(|reason| reason.reference_id == *one);
+        reason.and_then(|reason| reason.line)
+    };
+    let one = |who: &ReferenceId| match line_of(who) {
+        Some(line) => format!("{} (line {line})", id(who)),
+        None => id(who),
+    };
+    page.entry(4, "-", None, &format!("terminated: {}", some(&group.terminated, one)));
 }
 
 fn parts(page: &mut Page, sign: &str, class: &str, parts: &BTreeMap<&str, Vec<&ReferenceId>>) {
@@ -370,6 +458,10 @@ fn next(page: &mut Page, plan: &PlanReport) {
         }
         PlanVerdict::Hold => {
             page.say("Nothing is sent by `plan`. If the export is wrong, mend it and drop it again.");
+            if is_mistrusted(&plan.guards) {
+                page.say(NEWER_STATE);
+                page.say(COMPARE);
+            }
             page.say(if is_held_whole(&plan.guards) {
                 "If it is right, this records it as a held run and sends nothing:"
             } else {

@@ -2,15 +2,26 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::report::{Batch, GroupStatus, SourceStatus, Status};
-use crate::roster::ids::{BatchId, GroupId, GroupRef};
+use crate::report::{Batch, DoubtStatus, GroupStatus, ResyncStatus, SourceStatus, Status};
+use crate::roster::ids::{BatchId, GroupId, GroupRef, SourceName};
 
 use super::json::{json_groups, json_status};
 use super::page::Page;
 use super::show::retry;
 use super::table::{Column, Concession, fit};
-use super::words::{age, bytes, capital, clean, count, many, phase, shell_word, span, stop, time};
+use super::words::{age, bytes, capital, clean, count, many, phase, shell_word, span, state, stop, time};
 use super::{Screen, Tone};
+
+/// Groups in doubt that are named.
+const DOUBTS: usize = 10;
+
+/// The better way out of doubt than an approval.
+pub(super) const NEWER_STATE: &str = "If the right state still exists (a newer backup, a file system that was not mounted, the base_url that \
+     it was made with), stop rosterd, put it back and start again: then nothing has to be approved.";
+
+/// Where to look before approving what meets doubtful records.
+pub(super) const COMPARE: &str = "Compare the export with the last one in the folder processed of its inbox: whoever is in that one and not \
+     in this would lose coverage, whether or not they left.";
 
 /// What `groups` says without groups.
 const NO_GROUPS: &str = "\
@@ -28,6 +39,9 @@ pub fn status(screen: &Screen, status: &Status, now: DateTime<Utc>) -> String {
     page.gap();
     facts(&mut page, status, now);
     status.sources.iter().for_each(|of| source(&mut page, of, now));
+    if let Some(of) = &status.doubt {
+        doubt(&mut page, of, now);
+    }
     if !status.under_way.is_empty() {
         page.heading(&format!("Under way ({})", status.under_way.len()));
         status.under_way.iter().for_each(|batch| under_way(&mut page, batch, now));
@@ -56,6 +70,15 @@ fn matters(status: &Status) -> Vec<(Tone, String)> {
     }
     for source in status.sources.iter().filter(|source| source.inbox_trouble.is_some()) {
         matters.push((Tone::Bad, format!("the inbox of {} is in trouble", clean(source.source.as_str()))));
+    }
+    if status.doubt.is_some() {
+        matters.push((Tone::Doubtful, "the records are in doubt, and what depends on them is held".to_owned()));
+    }
+    for source in status.sources.iter().filter(|source| source.overdue_since.is_some()) {
+        matters.push((Tone::Bad, format!("the export of {} is overdue", clean(source.source.as_str()))));
+    }
+    for source in status.sources.iter().filter(|source| source.recheck_trouble.is_some()) {
+        matters.push((Tone::Bad, format!("dates of {} cannot be re-checked", clean(source.source.as_str()))));
     }
     if !status.paused.is_empty() {
         matters.push((Tone::Bad, many(count(status.paused.len()), "group is paused", "groups are paused")));
@@ -108,6 +131,30 @@ fn facts(page: &mut Page, status: &Status, now: DateTime<Utc>) {
     }
 }
 
+/// What is the matter with the records, and the way out.
+fn doubt(page: &mut Page, doubt: &DoubtStatus, now: DateTime<Utc>) {
+    page.heading("Records in doubt: nothing that depends on them is sent without approval");
+    page.item(2, &format!("{}{}", capital(&clean(&doubt.reason)), stop(&doubt.reason)));
+    page.fact(2, "since", None, &format!("{} ({})", time(doubt.since), age(doubt.since, now)));
+    let names = |names: Vec<&str>| names.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ");
+    if !doubt.sources.is_empty() {
+        let sources = names(doubt.sources.iter().map(SourceName::as_str).collect());
+        page.fact(2, "held", None, &format!("the next export of {sources}"));
+    }
+    if !doubt.groups.is_empty() {
+        let shown = names(doubt.groups.iter().take(DOUBTS).map(GroupRef::as_str).collect());
+        let more = doubt.groups.len().saturating_sub(DOUBTS);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more (--json has all)") };
+        page.fact(2, "in doubt", None, &format!("{shown}{more}, until an approved roster is confirmed"));
+    }
+    page.item(2, NEWER_STATE);
+    page.item(2, "If there is none, drop a current, complete export of each source, and look at what is held:");
+    page.command(4, "rosterd show RUN");
+    page.item(2, COMPARE);
+    page.item(2, "If it is right, release it:");
+    page.command(4, "rosterd approve RUN --reason TEXT");
+}
+
 fn source(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
     page.heading(&format!("Source {}", clean(source.source.as_str())));
     page.fact(2, "inbox", None, &clean(&source.inbox));
@@ -125,6 +172,16 @@ fn source(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
     if let Some(next) = source.next_scheduled {
         page.fact(2, "scheduled", None, &format!("{} ({})", time(next), age(next, now)));
     }
+    expected(page, source, now);
+    if let Some(trouble) = &source.recheck_trouble {
+        page.fact(2, "re-check", Some(Tone::Bad), &format!("{}; the next accepted export ends that", clean(trouble)));
+    }
+    if let Some(next) = source.next_resync {
+        page.fact(2, "resync", None, &format!("{} ({})", time(next), age(next, now)));
+    }
+    if let Some(last) = &source.last_resync {
+        resync(page, last, now);
+    }
     if source.absent != 0 {
         let who = many(source.absent, "person is", "people are");
         page.fact(
@@ -136,6 +193,52 @@ fn source(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
     }
     for held in &source.held {
         page.fact(2, "held", Some(Tone::Doubtful), &format!("rosterd show {}", shell_word(held.as_str())));
+    }
+}
+
+/// Whether the export came that should have come.
+fn expected(page: &mut Page, source: &SourceStatus, now: DateTime<Utc>) {
+    let Some(since) = source.overdue_since else {
+        if let Some(by) = source.expected_by {
+            page.fact(2, "expected", None, &format!("by {} ({})", time(by), age(by, now)));
+        }
+        return;
+    };
+    let missed = format!("no export was accepted by {} ({})", time(since), age(since, now));
+    page.fact(2, "overdue", Some(Tone::Bad), &format!("{missed}: who left stays covered, who joined is not"));
+    if let Some(last) = &source.not_accepted {
+        let (word, _) = state(last.state);
+        let text = format!("the last one came {} and was {word}: rosterd show", age(last.received_at, now));
+        page.fact(2, "", None, &format!("{text} {}", shell_word(last.run.as_str())));
+    }
+}
+
+/// What submitting everything again brought to light.
+fn resync(page: &mut Page, last: &ResyncStatus, now: DateTime<Utc>) {
+    let ResyncStatus { run, received_at, finished_at, groups, restored, removed } = last;
+    let groups = many(*groups, "group", "groups");
+    let mut found = Vec::new();
+    if *restored != 0 {
+        found.push(format!("{} vanished from the API and came back", many(*restored, "person had", "people had")));
+    }
+    if *removed != 0 {
+        found.push(format!("{} lost coverage that nobody planned", many(*removed, "unknown person", "unknown people")));
+    }
+    if found.is_empty() && finished_at.is_some() {
+        found.push("the API held everybody as confirmed".to_owned());
+    } else if finished_at.is_none() {
+        found.push("under way".to_owned());
+    }
+    let tone = if *removed != 0 {
+        Some(Tone::Bad)
+    } else if *restored != 0 {
+        Some(Tone::Doubtful)
+    } else {
+        None
+    };
+    page.fact(2, "", tone, &format!("last {}, {groups}: {}", age(*received_at, now), found.join("; ")));
+    if *restored != 0 || *removed != 0 {
+        page.fact(2, "", None, &format!("rosterd show {}", shell_word(run.as_str())));
     }
 }
 

@@ -34,6 +34,11 @@ fn batch(phase: Phase) -> Batch {
         removed: 0,
         failures: Vec::new(),
         error: None,
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
+        reasons: Vec::new(),
     }
 }
 

@@ -23,6 +23,9 @@ fn run(state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
+        approves: None,
+        repeats: None,
+        reverts: None,
     }
 }
 
@@ -77,8 +80,10 @@ fn plan(problems: Vec<ProblemReport>, kept: &[(&str, &str)]) -> PlanReport {
         missing: Vec::new(),
         kept,
         unchanged: 52,
+        reasons: Vec::new(),
     };
     PlanReport {
+        fingerprint: None,
         source: SourceName::parse("hris").unwrap(),
         file: None,
         verdict: PlanVerdict::Apply,
@@ -107,6 +112,11 @@ fn batch(group: &str, phase: Phase) -> Batch {
         not_before: None,
         planned_removals: Some(0),
         error: Some("HTTP 422 from https://api.example".into()),
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
+        reasons: Vec::new(),
     }
 }
 
@@ -146,8 +156,10 @@ fn cases() -> Vec<(&'static str, String, &'static str)> {
     let completed = counted(finished(RunState::Completed));
     let clean = Run { counts: Counts { rows: 1, new: 1, confirmed: 1, ..Counts::default() }, ..completed.clone() };
     let released = Run { trigger: Trigger::Approve, actor: Some("ana".into()), ..clean.clone() };
-    let kept =
-        plan(some_problems(), &[("E00040", "missing from one export; removed when the next one lacks them too")]);
+    let kept = plan(
+        some_problems(),
+        &[("E00040", "still covered: missing from 1 of the 2 exports in a row that confirm an absence")],
+    );
     let discarded = Run { reason: Some("wrong month".into()), ..finished(RunState::Discarded) };
     macro_rules! case {
         ($name:literal, $text:expr) => {
@@ -256,7 +268,74 @@ fn who_was_not_added_is_not_called_covered_and_who_is_listed_with_a_row_is_not_l
     let plan =
         plan(vec![row], &[("E1", "still covered: held"), ("E2", "not added: held"), ("E00007", "not added: the row")]);
     let text = render(&run(RunState::Completed), Some(&plan), &[]);
-    assert!(text.contains("- Person E1. Still covered: yes. Held."), "{text}");
-    assert!(text.contains("- Person E2. Still covered: no. Not added: held."), "{text}");
+    assert!(text.contains("- Person E1. Still covered: yes.\n  Held."), "{text}");
+    assert!(text.contains("- Person E2. Still covered: no.\n  Not added: held."), "{text}");
     assert_eq!(text.matches("Person E00007.").count(), 1, "{text}");
+}
+
+fn said(run: &Run, plan: &PlanReport, batches: &[Batch]) -> String {
+    receipt(run, Some(plan), batches).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn people_with_the_same_doubt_are_told_together_with_what_to_do() {
+    let why = "still covered: missing from 1 of the 2 exports in a row that confirm an absence";
+    let plan = plan(Vec::new(), &[("E1", why), ("E2", why), ("E3", "still covered: held by the guard removals")]);
+    let text = said(&run(RunState::Completed), &plan, &[]);
+    assert!(text.contains("People in doubt (3)"), "{text}");
+    assert!(text.contains("2 people: E1, E2. Still covered: yes, all of them. Not in this file;"), "{text}");
+    assert!(text.contains("the next export without them ends their coverage"), "{text}");
+    assert!(text.contains("Person E3. Still covered: yes. Not in the file, like more people"), "{text}");
+    assert!(text.contains("To do: If they have left, have this file released."), "{text}");
+}
+
+#[test]
+fn whoever_would_leave_with_a_held_file_is_told_to_be_covered_until_then() {
+    let mut plan = plan(Vec::new(), &[]);
+    plan.groups[0].missing = vec![ReferenceId::parse("E5").unwrap()];
+    plan.groups[0].terminated = vec![ReferenceId::parse("E6").unwrap()];
+    let text = said(&run(RunState::Held), &plan, &[]);
+    for person in ["E5", "E6"] {
+        assert!(text.contains(&format!("Person {person}. Still covered: yes.")), "{text}");
+    }
+    // What became of a file that no longer counts is no doubt.
+    assert!(!said(&run(RunState::Discarded), &plan, &[]).contains("People in doubt"));
+}
+
+#[test]
+fn one_reason_in_many_groups_is_said_three_times_and_then_summed_up() {
+    let of = |n: usize| GuardReport {
+        group: Some(GroupRef::parse(&format!("acme-{n:02}")).unwrap()),
+        ..guard(&format!("2 of 9 members of acme-{n:02} would be removed (limit 1)"))
+    };
+    let held = Run { guards: (0..30).map(of).collect(), ..run(RunState::Partial) };
+    let text = said(&held, &plan(Vec::new(), &[]), &[]);
+    assert_eq!(text.matches("would be removed").count(), 3, "{text}");
+    assert!(
+        text.contains("The same in 27 more groups: acme-03, acme-04,") && text.contains("acme-22 and 7 more."),
+        "{text}"
+    );
+}
+
+#[test]
+fn repairs_that_say_the_same_are_one_entry_with_their_lines() {
+    let dropped = |line| problem(line, "Phone", Code::PhoneDropped, "the number was left out");
+    let text = said(&run(RunState::Completed), &plan((4..24).map(dropped).collect(), &[]), &[]);
+    assert!(text.contains("with something to know (20)"), "{text}");
+    let entry = "- Lines 4, 5, 6, 7, 8 and 15 more, column \"Phone\": The number was left out.";
+    assert!(text.contains(entry), "{text}");
+    assert_eq!(text.matches("The number was left out").count(), 1);
+}
+
+#[test]
+fn a_part_that_is_held_is_no_failure() {
+    let held = Run { guards: vec![guard("2 of 9 would be removed")], ..run(RunState::Partial) };
+    let text = said(&held, &plan(Vec::new(), &[]), &[]);
+    assert!(
+        text.starts_with("Accepted. All that it would change is held (see below). Nobody gained or lost"),
+        "{text}"
+    );
+    let text = said(&held, &plan(Vec::new(), &[]), &[batch("acme-it", Phase::Completed)]);
+    assert!(text.starts_with("Accepted and delivered, except for what is held (see below)."), "{text}");
+    assert!(text.contains("they can release it. Quote the number run_0042."), "{text}");
 }

@@ -1,13 +1,15 @@
 //! Adopting: a file from elsewhere is copied among the claimed ones, and from there goes the way of every export.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 
-use super::{Claimed, Spool, SpoolError, WORK, folders, names};
+use super::{COPY_PREFIX, Claimed, Spool, SpoolError, WORK, folders, names};
 
 impl Spool {
     /// Copies the file at `path` into `.rosterd/` as the claimed export `name`, with the modification time that it had where it
@@ -18,6 +20,50 @@ impl Spool {
         name: &str,
         modified: DateTime<Utc>,
         now: DateTime<Utc>,
+    ) -> Result<Claimed, SpoolError> {
+        self.copy((path, name), modified, now, "")
+    }
+
+    /// Like [`Spool::adopt`], for an export of rosterd's own folders that is looked at again. The copy is nobody's drop: until a
+    /// run with it is on record, losing it loses nothing.
+    pub fn copy_again(
+        &self,
+        path: &Path,
+        name: &str,
+        modified: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Claimed, SpoolError> {
+        self.copy((path, name), modified, now, COPY_PREFIX)
+    }
+
+    /// Removes a copy that nobody needs any more.
+    pub fn drop_copy(&self, copy: &Claimed) -> Result<(), SpoolError> {
+        let work = self.open_below(&self.open_inbox()?, WORK)?;
+        match rustix::fs::unlinkat(&work, copy.key(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.io("remove", copy.key(), error)),
+        }
+    }
+
+    /// Removes copies that a crash left before their run was on record. To be called before any is made; `known` are the paths,
+    /// relative to the inbox, of those whose run is.
+    pub fn sweep_copies(&self, known: &BTreeSet<String>) -> Result<(), SpoolError> {
+        let work = self.open_below(&self.open_inbox()?, WORK)?;
+        for found in folders::list(&work).map_err(|e| self.io("list", WORK, e))? {
+            let name = found.name.to_string_lossy();
+            if name.starts_with(COPY_PREFIX) && !known.contains(&format!("{WORK}/{name}")) {
+                rustix::fs::unlinkat(&work, &found.name, AtFlags::empty()).map_err(|e| self.io("remove", &name, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(
+        &self,
+        (path, name): (&Path, &str),
+        modified: DateTime<Utc>,
+        now: DateTime<Utc>,
+        prefix: &str,
     ) -> Result<Claimed, SpoolError> {
         let work = self.open_below(&self.open_inbox()?, WORK)?;
         let name = names::safe_name(OsString::from(name).as_os_str());
@@ -32,7 +78,7 @@ impl Spool {
         let moved =
             copied.map_err(|source| SpoolError::Io { doing: "copy", path: path.to_owned(), source }).and_then(|size| {
                 let claim = self.rename_free((&work, &OsString::from(&scratch)), &work, |seq| {
-                    names::claim_name(now, seq - 1, &name)
+                    format!("{prefix}{}", names::claim_name(now, seq - 1, &name))
                 })?;
                 folders::sync(&work).map_err(|error| self.io("sync", &claim, error))?;
                 Ok(Claimed { path: self.inbox().join(WORK).join(&claim), name, size, modified, claimed_at: now })
@@ -41,5 +87,27 @@ impl Spool {
             folders::tried("remove a scratch file", rustix::fs::unlinkat(&work, &scratch, AtFlags::empty()));
         }
         moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_no_leftover_and_goes_at_the_next_start_unless_a_run_knows_it() {
+        let inbox = tempfile::tempdir().unwrap();
+        let spool = Spool::open(inbox.path()).unwrap();
+        let path = inbox.path().join("processed/a.csv");
+        std::fs::write(&path, "x").unwrap();
+        let now: DateTime<Utc> = "2026-03-02T06:00:00Z".parse().unwrap();
+        let copy = || spool.copy_again(&path, "a.csv", now, now).unwrap();
+        let (known, stray, needless) = (copy(), copy(), copy());
+        assert_eq!(spool.claimed().unwrap(), [], "nobody dropped them");
+
+        spool.drop_copy(&needless).unwrap();
+        spool.sweep_copies(&BTreeSet::from([format!("{WORK}/{}", known.key())])).unwrap();
+        assert_eq!((known.path.exists(), stray.path.exists(), needless.path.exists()), (true, false, false));
+        assert!(path.exists());
     }
 }

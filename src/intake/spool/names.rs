@@ -92,6 +92,15 @@ pub(super) fn filed_at(filed: &str) -> Option<DateTime<Utc>> {
     Some(NaiveDateTime::parse_from_str(time, FILED_TIME).ok()?.and_utc())
 }
 
+/// The time, and the beginning of the hash, in the name of a filed export.
+pub(super) fn filed(filed: &str) -> Option<(DateTime<Utc>, &str)> {
+    let mut parts = filed.splitn(3, '_');
+    let (at, hash, name) = (filed_at(parts.next()?)?, parts.next()?, parts.next()?);
+    let sha8 = hash.split('-').next()?;
+    let is_ours = sha8.len() == 8 && sha8.bytes().all(|byte| byte.is_ascii_hexdigit()) && !name.is_empty();
+    is_ours.then_some((at, sha8))
+}
+
 /// The month in the name of a filed export.
 pub(super) fn month_of(filed: &str) -> Option<String> {
     filed_at(filed).map(month)

@@ -72,13 +72,23 @@ fn covered(
     today: NaiveDate,
     ends: CoverageEnds,
 ) -> Option<Uncovered> {
-    // Somebody hired again after they left: the end belongs to the time before.
-    let end = end.filter(|end| start.is_none_or(|start| start <= *end));
     let last_day = end.map(|end| match ends {
         CoverageEnds::TerminationDate => end,
         CoverageEnds::EndOfMonth => end_of_month(end),
     });
     let started = start.is_none_or(|start| start <= today);
+    // Somebody hired again after they left, or who will be: the end belongs to the time before, and covers them to its last day.
+    let is_hired_again = start.zip(end).is_some_and(|(start, end)| end < start);
+    if is_hired_again {
+        if last_day.is_some_and(|last_day| today <= last_day) {
+            return None;
+        }
+        return match status {
+            StatusWord::Covered if !started => Some(Uncovered::NotStarted),
+            StatusWord::Covered => None,
+            StatusWord::Terminated => Some(Uncovered::Terminated),
+        };
+    }
     match (status, last_day) {
         (StatusWord::Covered, _) if !started => Some(Uncovered::NotStarted),
         (StatusWord::Covered, None) => None,
@@ -165,6 +175,17 @@ mod tests {
                 Some(Uncovered::NotStarted),
                 "will be hired again",
             ),
+            (Covered, Some("2026-02-20"), Some("2026-02-12"), TerminationDate, None, "leaves, and will be hired again"),
+            (
+                Covered,
+                Some("2026-02-20"),
+                Some("2026-02-08"),
+                TerminationDate,
+                Some(Uncovered::NotStarted),
+                "left, and will be hired again",
+            ),
+            (Covered, Some("2026-02-20"), Some("2026-02-02"), EndOfMonth, None, "hired again before the month ends"),
+            (Terminated, Some("2026-02-20"), Some("2026-02-12"), TerminationDate, None, "leaves, and comes back later"),
             (
                 Terminated,
                 Some("2026-01-05"),
@@ -191,5 +212,8 @@ mod tests {
     fn a_month_ends_with_its_last_day() {
         assert_eq!(end_of_month(day("2024-02-01")), day("2024-02-29"));
         assert_eq!(end_of_month(day("2025-12-31")), day("2025-12-31"));
+        assert_eq!(end_of_month(day("2026-01-31")), day("2026-01-31"), "no month after it has a 31st");
+        assert_eq!(end_of_month(day("2026-02-15")), day("2026-02-28"));
+        assert_eq!(end_of_month(day("2026-04-30")), day("2026-04-30"));
     }
 }

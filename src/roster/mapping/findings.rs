@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::bind::Column;
-use crate::export::problem::{Code, Problem, Severity};
+use crate::export::problem::{Code, Problem, SUMMED_UP, Severity};
 use crate::roster::ids::ReferenceId;
 
 /// Warnings of one kind in one column that are listed line by line; the rest is counted. A spreadsheet that ate the zeros of every ZIP code
@@ -83,7 +83,7 @@ impl Findings {
             reference_id: None,
             code,
             message: format!(
-                "{seen} findings of this kind in all; the first {LISTED_WARNINGS} are listed, the other {} are alike.",
+                "{seen}{SUMMED_UP}; the first {LISTED_WARNINGS} are listed, the other {} are alike.",
                 seen - LISTED_WARNINGS
             ),
         });

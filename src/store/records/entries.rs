@@ -226,19 +226,38 @@ pub(in crate::store) fn unroster(key: &[u8], sealed: &[u8]) -> Result<ConfirmedR
 
 /// Reads a payload.
 pub(in crate::store) fn unpayload(key: &[u8], sealed: &[u8]) -> Result<Vec<Entry>, StoreError> {
+    payload_of(key, sealed, |_| true)
+}
+
+/// Reads the part of a payload that is about people whose id `is_meant`.
+pub(in crate::store) fn payload_of(
+    key: &[u8],
+    sealed: &[u8],
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<Entry>, StoreError> {
     let body = unpack(Kind::Payload, key, sealed)?;
     let PayloadV1 { tables, members } = read_positional(Kind::Payload, &body)?;
     let reader = TableReader::new(Kind::Payload, &tables)?;
-    members.iter().map(|entry| reader.entry(entry)).collect()
+    members.iter().filter(|entry| is_meant(entry.reference_id)).map(|entry| reader.entry(entry)).collect()
 }
 
 /// Reads what a batch changed.
 pub(in crate::store) fn unchanges(key: &[u8], sealed: &[u8]) -> Result<Vec<MemberChange>, StoreError> {
+    changes_of(key, sealed, |_| true)
+}
+
+/// Reads what a batch changed about people whose id `is_meant`.
+pub(in crate::store) fn changes_of(
+    key: &[u8],
+    sealed: &[u8],
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<MemberChange>, StoreError> {
     let body = unpack(Kind::Changes, key, sealed)?;
     let ChangesV1 { tables, changes } = read_positional(Kind::Changes, &body)?;
     let reader = TableReader::new(Kind::Changes, &tables)?;
     changes
         .into_iter()
+        .filter(|change| is_meant(change.reference_id))
         .map(|change| {
             Ok(MemberChange {
                 reference_id: reader.id(change.reference_id)?,

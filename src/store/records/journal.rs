@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::report::Run;
-use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
+use crate::report::{KeptMember, Reason, Run};
+use crate::roster::Loss;
+use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::store::{Absence, AcceptedExport, GroupRecord, SourceState};
 
 /// What the whole store is.
@@ -21,6 +22,28 @@ pub(in crate::store) struct MetaV1 {
     pub(in crate::store) base_url: String,
     /// The organization, once the API named it.
     pub(in crate::store) organization: Option<String>,
+}
+
+/// What is read of a plan to say why a person is kept as they are.
+#[derive(Deserialize)]
+pub(in crate::store) struct PlanKeepsV1 {
+    pub(in crate::store) groups: Vec<GroupKeepsV1>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::store) struct GroupKeepsV1 {
+    pub(in crate::store) group: GroupRef,
+    pub(in crate::store) kept: Vec<KeptMember>,
+    #[serde(default)]
+    pub(in crate::store) reasons: Vec<Reason>,
+}
+
+/// A group that got another reference. Batches with an id below `marker` lie under the old one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct RenameV1 {
+    pub(in crate::store) marker: BatchId,
+    pub(in crate::store) from: GroupRef,
+    pub(in crate::store) to: GroupRef,
 }
 
 /// A run without its plan, which has a record of its own.
@@ -44,7 +67,17 @@ pub(in crate::store) struct SourceV1 {
     source: SourceName,
     last_accepted: Option<AcceptedV1>,
     absences: BTreeMap<ReferenceId, AbsenceV1>,
+    #[serde(default)]
+    losses: Vec<LossV1>,
     fired: BTreeMap<String, DateTime<Utc>>,
+    #[serde(default)]
+    first_seen: Option<DateTime<Utc>>,
+    #[serde(default)]
+    last_delivered: Option<DateTime<Utc>>,
+    #[serde(default)]
+    last_resync: Option<RunId>,
+    #[serde(default)]
+    recheck_trouble: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,12 +88,34 @@ struct AcceptedV1 {
     rows: u64,
     modified: Option<DateTime<Utc>>,
     accepted_at: DateTime<Utc>,
+    #[serde(default)]
+    day: Option<NaiveDate>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct AbsenceV1 {
     exports: u32,
     since: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LossV1 {
+    group: GroupRef,
+    who: ReferenceId,
+    at: DateTime<Utc>,
+    stated: bool,
+}
+
+impl From<Loss> for LossV1 {
+    fn from(Loss { group, reference_id, at, is_stated }: Loss) -> Self {
+        Self { group, who: reference_id, at, stated: is_stated }
+    }
+}
+
+impl From<LossV1> for Loss {
+    fn from(LossV1 { group, who, at, stated }: LossV1) -> Self {
+        Self { group, reference_id: who, at, is_stated: stated }
+    }
 }
 
 impl From<&GroupRecord> for GroupV1 {
@@ -78,23 +133,49 @@ impl From<GroupV1> for GroupRecord {
 
 impl From<&SourceState> for SourceV1 {
     fn from(state: &SourceState) -> Self {
-        let SourceState { source, last_accepted, absences, fired } = state.clone();
-        let absences =
-            absences.into_iter().map(|(who, Absence { exports, since })| (who, AbsenceV1 { exports, since })).collect();
-        let last_accepted = last_accepted.map(|AcceptedExport { run, sha256, name, rows, modified, accepted_at }| {
-            AcceptedV1 { run, sha256, name, rows, modified, accepted_at }
-        });
-        Self { source, last_accepted, absences, fired }
+        let state = state.clone();
+        let absences = state.absences.into_iter();
+        Self {
+            source: state.source,
+            last_accepted: state.last_accepted.map(AcceptedV1::from),
+            absences: absences.map(|(who, Absence { exports, since })| (who, AbsenceV1 { exports, since })).collect(),
+            losses: state.losses.into_iter().map(Into::into).collect(),
+            fired: state.fired,
+            first_seen: state.first_seen,
+            last_delivered: state.last_delivered,
+            last_resync: state.last_resync,
+            recheck_trouble: state.recheck_trouble,
+        }
     }
 }
 
 impl From<SourceV1> for SourceState {
-    fn from(SourceV1 { source, last_accepted, absences, fired }: SourceV1) -> Self {
-        let absences =
-            absences.into_iter().map(|(who, AbsenceV1 { exports, since })| (who, Absence { exports, since })).collect();
-        let last_accepted = last_accepted.map(|AcceptedV1 { run, sha256, name, rows, modified, accepted_at }| {
-            AcceptedExport { run, sha256, name, rows, modified, accepted_at }
-        });
-        Self { source, last_accepted, absences, fired }
+    fn from(record: SourceV1) -> Self {
+        let absences = record.absences.into_iter();
+        Self {
+            source: record.source,
+            last_accepted: record.last_accepted.map(AcceptedExport::from),
+            absences: absences.map(|(who, AbsenceV1 { exports, since })| (who, Absence { exports, since })).collect(),
+            losses: record.losses.into_iter().map(Into::into).collect(),
+            fired: record.fired,
+            first_seen: record.first_seen,
+            last_delivered: record.last_delivered,
+            last_resync: record.last_resync,
+            recheck_trouble: record.recheck_trouble,
+        }
+    }
+}
+
+impl From<AcceptedExport> for AcceptedV1 {
+    fn from(export: AcceptedExport) -> Self {
+        let AcceptedExport { run, sha256, name, rows, modified, accepted_at, day } = export;
+        Self { run, sha256, name, rows, modified, accepted_at, day }
+    }
+}
+
+impl From<AcceptedV1> for AcceptedExport {
+    fn from(record: AcceptedV1) -> Self {
+        let AcceptedV1 { run, sha256, name, rows, modified, accepted_at, day } = record;
+        Self { run, sha256, name, rows, modified, accepted_at, day }
     }
 }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::report::{Batch, PlanReport};
-use crate::roster::ConfirmedRoster;
-use crate::roster::ids::{GroupRef, ReferenceId, RunId};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
+use crate::roster::{ConfirmedRoster, Loss};
 use crate::store::tests::samples;
 use crate::store::{GroupRecord, MemberChange, SourceState};
 
@@ -26,6 +26,14 @@ fn meta() -> MetaV1 {
 fn run_v1() -> RunV1 {
     let record = samples::run("run_20261123_061530_417", &["bat_1"]);
     RunV1 { run: record.run, filed_as: record.filed_as }
+}
+
+fn renames() -> Vec<RenameV1> {
+    vec![RenameV1 {
+        marker: BatchId::parse("bat_20261123_061530_418").unwrap(),
+        from: GroupRef::parse("acme").unwrap(),
+        to: GroupRef::parse("acme-inc").unwrap(),
+    }]
 }
 
 /// What this program writes for each sample.
@@ -46,6 +54,8 @@ fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("payload_v1", Kind::Payload, payload(KEY, &samples::work("bat_1", "run_1", "acme").payload).unwrap()),
         ("changes_v1", Kind::Changes, changes(KEY, &samples::changes()).unwrap()),
         ("count_v1", Kind::Count, count(KEY, 7)),
+        ("trace_v1", Kind::Trace, trace(KEY, &[7, 4_000_000_000])),
+        ("renames_v1", Kind::Renames, json(Kind::Renames, KEY, &renames()).unwrap()),
     ]
 }
 
@@ -66,6 +76,8 @@ fn is_sample(kind: Kind, bytes: &[u8]) -> Result<bool, StoreError> {
         Kind::Payload => unpayload(KEY, bytes)? == samples::work("bat_1", "run_1", "acme").payload,
         Kind::Changes => unchanges(KEY, bytes)? == samples::changes(),
         Kind::Count => uncount(KEY, bytes)? == 7,
+        Kind::Trace => untrace(KEY, bytes)? == [7, 4_000_000_000],
+        Kind::Renames => unjson::<Vec<RenameV1>>(kind, KEY, bytes)? == renames(),
     })
 }
 
@@ -86,6 +98,19 @@ fn every_record_of_every_released_version_still_reads() {
         }
     }
     assert!(missing.is_empty(), "without a fixture; look at these and commit them: {missing:?}");
+}
+
+#[test]
+fn losses_came_later_and_are_kept() {
+    let loss = Loss {
+        group: GroupRef::parse("acme").unwrap(),
+        reference_id: ReferenceId::parse("E8").unwrap(),
+        at: chrono::DateTime::UNIX_EPOCH,
+        is_stated: true,
+    };
+    let state = SourceState { losses: vec![loss], ..samples::source(Some("run_1")) };
+    let sealed = json(Kind::Source, KEY, &SourceV1::from(&state)).unwrap();
+    assert_eq!(SourceState::from(unjson::<SourceV1>(Kind::Source, KEY, &sealed).unwrap()), state);
 }
 
 #[test]
@@ -162,4 +187,20 @@ proptest! {
         let sealed = super::changes(KEY, &changes).unwrap();
         prop_assert_eq!(unchanges(KEY, &sealed).unwrap(), changes);
     }
+}
+
+#[test]
+fn what_a_source_does_by_the_clock_is_kept() {
+    let source = SourceState {
+        first_seen: Some(samples::time(-90)),
+        last_delivered: Some(samples::time(-3)),
+        last_resync: Some(RunId::parse("run_2").unwrap()),
+        recheck_trouble: Some("gone".to_owned()),
+        last_accepted: samples::source(Some("run_1"))
+            .last_accepted
+            .map(|last| crate::store::AcceptedExport { day: "2026-03-02".parse().ok(), ..last }),
+        ..samples::source(None)
+    };
+    let bytes = json(Kind::Source, KEY, &SourceV1::from(&source)).unwrap();
+    assert_eq!(SourceState::from(unjson::<SourceV1>(Kind::Source, KEY, &bytes).unwrap()), source);
 }

@@ -42,14 +42,76 @@ fn a_second_opener_is_told_who_to_ask_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_store_of_another_api_or_organization_is_refused() {
+fn each_api_has_a_state_of_its_own_and_nothing_of_the_one_is_in_the_other() {
     let dir = closed();
+    let with_work = Store::open(dir.path(), URL).unwrap();
+    accept(&with_work, "run_2", "bat_2");
+    assert_eq!(with_work.beside(), None);
+    drop(with_work);
+    let sentinel = Sentinel::read(dir.path()).unwrap();
+
+    let other = Store::open(dir.path(), "https://api.other.test:8443/v1/").unwrap();
+    assert_eq!(other.beside(), Some(URL));
+    assert!(other.is_blank().unwrap());
+    assert!(other.roster_groups().unwrap().is_empty() && other.groups_with_work().unwrap().is_empty());
+    accept(&other, "run_8", "bat_8");
+    assert!(refusal(&dir).is_in_use(), "one process at a time, whichever API it works for");
+    drop(other);
+    assert_eq!(Sentinel::read(dir.path()).unwrap(), sentinel, "nothing was moved or changed");
+    let folders: Vec<_> = fs::read_dir(dir.path().join("apis")).unwrap().map(|found| found.unwrap()).collect();
+    assert_eq!(folders.len(), 1);
+    assert!(folders[0].file_name().to_str().unwrap().starts_with("api.other.test-"));
+    assert_eq!(fs::metadata(folders[0].path()).unwrap().permissions().mode() & 0o777, 0o700);
+
+    let back = Store::open(dir.path(), URL).unwrap();
+    assert_eq!(
+        id_of(back.work(&group("acme")).unwrap()).as_deref(),
+        Some("bat_2"),
+        "whoever goes back finds all as it was"
+    );
+    drop(back);
+    let other = Store::open(dir.path(), "https://api.other.test:8443/v1").unwrap();
+    assert_eq!(id_of(other.work(&group("acme")).unwrap()).as_deref(), Some("bat_8"));
+}
+
+#[test]
+fn a_sentinel_of_an_earlier_rosterd_learns_which_api_it_is_for() {
+    for is_there in [true, false] {
+        let dir = closed();
+        let path = dir.path().join("store.json");
+        let mut old: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        old.as_object_mut().unwrap().remove("base_url").unwrap();
+        fs::write(&path, old.to_string()).unwrap();
+        if !is_there {
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(Store::open(dir.path(), "https://api.other.test").unwrap().beside(), Some(URL));
+        assert_eq!(Sentinel::read(dir.path()).unwrap().unwrap().base_url.as_deref(), Some(URL));
+        assert_eq!(
+            Store::open(dir.path(), URL).unwrap().roster(&group("acme")).unwrap(),
+            Some(roster("acme", &["E1"]))
+        );
+    }
+}
+
+#[test]
+fn a_vanished_database_of_another_api_is_refused_like_any_other() {
+    let dir = closed();
+    drop(Store::open(dir.path(), "https://api.other.test").unwrap());
+    let home = fs::read_dir(dir.path().join("apis")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_dir_all(home.join("db")).unwrap();
     let error = Store::open(dir.path(), "https://api.other.test").unwrap_err();
-    assert!(matches!(error, StoreError::OtherApi { .. }), "{error}");
+    assert!(matches!(error, StoreError::Vanished { dir } if dir == home));
+    assert!(Store::open(dir.path(), URL).is_ok());
+}
+
+#[test]
+fn the_key_of_another_organization_is_refused() {
+    let dir = closed();
     let store = Store::open(dir.path(), "https://API.test/").unwrap();
     store.bind_organization("org_1").unwrap();
     store.bind_organization("org_1").unwrap();
-    assert!(matches!(store.bind_organization("org_2"), Err(StoreError::OtherApi { .. })));
+    assert!(matches!(store.bind_organization("org_2"), Err(StoreError::OtherOrganization { .. })));
 }
 
 #[test]
@@ -95,7 +157,7 @@ fn a_newer_store_is_refused_by_version() {
     let trees = Trees::open(&dir.path().join("db")).unwrap();
     let sealed = trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
-    meta.layout = 2;
+    meta.layout = 3;
     let writing = trees.write();
     let mut draft = Draft::default();
     let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
@@ -103,7 +165,7 @@ fn a_newer_store_is_refused_by_version() {
     writing.commit(&draft).unwrap();
     drop(writing);
     drop(trees);
-    assert!(matches!(refusal(&dir), StoreError::Newer { found: 2, known: 1 }));
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 3, known: 2 }));
 
     let dir = closed();
     fs::write(dir.path().join("store.json"), "{\"version\": 7, \"shape\": \"unknown\"}").unwrap();

@@ -75,6 +75,11 @@ pub(in crate::store) fn batch(id: &str, run: &str, group: &str) -> Batch {
             reason: "the plan is unknown".to_owned(),
         }],
         error: None,
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
+        reasons: vec![],
     }
 }
 
@@ -106,6 +111,9 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
             batches: batches.iter().map(|id| BatchId::parse(id).unwrap()).collect(),
             reason: None,
             actor: Some("ops".to_owned()),
+            approves: None,
+            repeats: None,
+            reverts: None,
         },
         plan: Some(plan(file, guard)),
         filed_as: Some("processed/2026-11/x.csv".to_owned()),
@@ -115,6 +123,7 @@ pub(in crate::store) fn run(id: &str, batches: &[&str]) -> RunRecord {
 fn plan(file: FileFacts, guard: GuardReport) -> PlanReport {
     let who = |id| ReferenceId::parse(id).unwrap();
     PlanReport {
+        fingerprint: None,
         source: SourceName::parse("hris").unwrap(),
         file: Some(file),
         verdict: PlanVerdict::Apply,
@@ -136,13 +145,18 @@ fn plan(file: FileFacts, guard: GuardReport) -> PlanReport {
             after: 5,
             new: vec![who("E1")],
             returning: vec![],
-            changed: vec![ChangedMember { reference_id: who("E2"), fields: vec!["city".to_owned()] }],
+            changed: vec![ChangedMember {
+                reference_id: who("E2"),
+                fields: vec!["city".to_owned()],
+                joins_again: false,
+            }],
             moved_in: vec![MovedIn { reference_id: who("E3"), from: group("beta") }],
             moved_out: vec![],
             terminated: vec![who("E4")],
             missing: vec![],
             kept: vec![KeptMember { reference_id: who("E9"), reason: "its row cannot be used".to_owned() }],
             unchanged: 1,
+            reasons: vec![],
         }],
     }
 }
@@ -157,9 +171,12 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
             rows: 3,
             modified: Some(time(-5)),
             accepted_at: time(0),
+            day: None,
         }),
         absences: BTreeMap::from([(ReferenceId::parse("E7").unwrap(), Absence { exports: 1, since: time(0) })]),
+        losses: Vec::new(),
         fired: BTreeMap::from([("resync".to_owned(), time(-60))]),
+        ..SourceState::new(SourceName::parse("hris").unwrap())
     }
 }
 

@@ -57,6 +57,9 @@ pub(super) fn run(id: &str, state: RunState) -> Run {
         batches: Vec::new(),
         reason: None,
         actor: None,
+        approves: None,
+        repeats: None,
+        reverts: None,
     }
 }
 
@@ -95,6 +98,7 @@ pub(super) fn empty_group(name: &str) -> GroupReport {
         missing: Vec::new(),
         kept: Vec::new(),
         unchanged: 40,
+        reasons: Vec::new(),
     }
 }
 
@@ -112,8 +116,12 @@ pub(super) fn full_group(name: &str) -> GroupReport {
         new: ids(["00901", "00902"]),
         returning: ids(["00017"]),
         changed: vec![
-            ChangedMember { reference_id: id("00021"), fields: vec!["last_name".to_owned(), "email".to_owned()] },
-            ChangedMember { reference_id: id("00022"), fields: vec!["zipcode".to_owned()] },
+            ChangedMember {
+                reference_id: id("00021"),
+                fields: vec!["last_name".to_owned(), "email".to_owned()],
+                joins_again: false,
+            },
+            ChangedMember { reference_id: id("00022"), fields: vec!["zipcode".to_owned()], joins_again: false },
         ],
         moved_in: vec![MovedIn { reference_id: id("00502"), from: group("acme-ops") }],
         moved_out: vec![MovedOut { reference_id: id("00501"), to: group("acme-ops") }],
@@ -126,6 +134,7 @@ pub(super) fn full_group(name: &str) -> GroupReport {
 
 pub(super) fn plan(verdict: PlanVerdict) -> PlanReport {
     PlanReport {
+        fingerprint: None,
         source: SourceName::parse("hris").unwrap(),
         file: Some(facts("march.csv")),
         verdict,
@@ -167,6 +176,11 @@ pub(super) fn batch(id: &str, of: &str, phase: Phase) -> Batch {
         removed: if is_done { 2 } else { 0 },
         failures: Vec::new(),
         error: None,
+        moves_in: Vec::new(),
+        moves_out: Vec::new(),
+        follows: None,
+        again: 0,
+        reasons: Vec::new(),
     }
 }
 
@@ -190,6 +204,7 @@ pub(super) fn partial() -> RunDetail {
         plan: Some(plan(PlanVerdict::Hold)),
         batches: vec![done, refused],
         filed_as: Some("/srv/rosterd/hris/processed/2026-03/20260301T060000Z_01234567_march.csv".to_owned()),
+        revert: None,
     }
 }
 
@@ -203,6 +218,7 @@ pub(super) fn batch_detail() -> BatchDetail {
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
         from_run: Some(RunId::parse("run_20260301_060000_250").unwrap()),
         line: Some(17),
+        because: None,
     };
     let changes = vec![
         change("00017", "returned", &[]),
@@ -211,7 +227,90 @@ pub(super) fn batch_detail() -> BatchDetail {
         change("00901", "added", &[]),
         change("00902", "add_failed", &[]),
     ];
-    BatchDetail { batch, changes }
+    BatchDetail { changes, ..bare(batch) }
+}
+
+pub(super) fn bare(batch: Batch) -> BatchDetail {
+    BatchDetail { batch, changes: Vec::new(), before: None, after: None, made_by: None }
+}
+
+pub(super) fn member_detail() -> MemberDetail {
+    let run = |id: &str| RunId::parse(id).unwrap();
+    let event = |number: u8, change: &str, because: Option<Evidence>| MemberEvent {
+        at: Some(at(&format!("2026-03-0{number}T06:01:12Z"))),
+        change: ChangeReport {
+            reference_id: ReferenceId::parse("00033").unwrap(),
+            change: change.to_owned(),
+            fields: Vec::new(),
+            from_run: None,
+            line: None,
+            because,
+        },
+        group: group("acme-sales"),
+        batch: BatchId::parse(&format!("bat_{number}")).unwrap(),
+        request_id: Some(RequestId::parse(&format!("grpmsr_{number}")).unwrap()),
+        result: "confirmed".to_owned(),
+        run: run(&format!("run_{number}")),
+        trigger: Some(Trigger::Watch),
+        actor: None,
+        approval: None,
+        approved: Vec::new(),
+        reverts: None,
+    };
+    let listed = Evidence {
+        rule: "listed".to_owned(),
+        why: "the file lists the person as covered".to_owned(),
+        run: run("run_1"),
+        file: Some(facts("march.csv")),
+        line: Some(17),
+    };
+    let stated = Evidence {
+        rule: "terminated".to_owned(),
+        why: "the file says terminated".to_owned(),
+        run: run("run_3"),
+        line: Some(40),
+        file: Some(facts("april.csv")),
+    };
+    let mut removed = event(4, "removed", Some(stated));
+    removed.trigger = Some(Trigger::Approve);
+    removed.actor = Some("anna".to_owned());
+    removed.approval = Some("HR confirmed it".to_owned());
+    removed.approved = vec!["12 of 61 members of acme-sales are terminated by the file (limit 6 = 10%)".to_owned()];
+    MemberDetail {
+        reference_id: ReferenceId::parse("00033").unwrap(),
+        covered: Vec::new(),
+        not_covered_since: Some(at("2026-03-04T06:01:12Z")),
+        changes: vec![event(1, "added", Some(listed)), event(2, "remove_failed", None), removed],
+        pending: vec![Pending {
+            what: "held".to_owned(),
+            group: Some(group("acme-ops")),
+            run: Some(run("run_5")),
+            batch: None,
+            phase: None,
+            line: Some(12),
+            why: "not added: the row cannot be used as it is".to_owned(),
+        }],
+        forgotten_before: None,
+    }
+}
+
+pub(super) fn roster_report() -> RosterReport {
+    let member = |id: &str, since: Option<&str>| RosterMember {
+        reference_id: ReferenceId::parse(id).unwrap(),
+        plan_id: crate::roster::ids::PlanId::parse("pln_gold").unwrap(),
+        subscribed_plan: crate::roster::ids::PlanId::parse("pln_gold").unwrap(),
+        source: SourceName::parse("hris").unwrap(),
+        run: RunId::parse("run_20260301_060000_250").unwrap(),
+        line: 17,
+        since: since.map(at),
+    };
+    RosterReport {
+        group: group("acme-sales"),
+        at: at("2026-03-02T00:00:00Z"),
+        confirmed_at: Some(at("2026-03-01T06:01:12Z")),
+        batch: Some(BatchId::parse("bat_20260301_060001_000").unwrap()),
+        members: vec![member("00017", None), member("00021", Some("2026-03-01T06:01:12Z"))],
+    }
 }
 
 pub(super) fn well() -> Status {
@@ -239,9 +338,16 @@ pub(super) fn well() -> Status {
             next_scheduled: Some(at("2026-03-02T11:00:00Z")),
             absent: 0,
             held: Vec::new(),
+            expected_by: None,
+            overdue_since: None,
+            not_accepted: None,
+            recheck_trouble: None,
+            next_resync: None,
+            last_resync: None,
         }],
         under_way: Vec::new(),
         paused: Vec::new(),
+        doubt: None,
         groups: 12,
         members: 1204,
     }

@@ -1,0 +1,178 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::{keys, records};
+
+fn who(id: &str) -> ReferenceId {
+    ReferenceId::parse(id).unwrap()
+}
+
+/// Settles a batch of a group that makes this its roster.
+fn confirm(store: &Store, number: u32, name: &str, before: &[&str], after: &[&str]) -> BatchId {
+    let id = store.ids().batch(time(i64::from(number)));
+    let (run_id, batch_id) = (format!("run_{number:03}"), id.to_string());
+    let work = Work { batch: batch(&batch_id, &run_id, name), payload: vec![] };
+    store.accept(&run(&run_id, &[&batch_id]), vec![work], &source(None)).unwrap();
+    let change = |id: &str, kind, was: bool| MemberChange {
+        reference_id: who(id),
+        kind,
+        before: was.then(|| entry(id)),
+        after: (!was).then(|| entry(id)),
+    };
+    let joined = after.iter().filter(|id| !before.contains(id)).map(|id| change(id, ChangeKind::Added, false));
+    let left: Vec<&&str> = before.iter().filter(|id| !after.contains(id)).collect();
+    let gone = left.iter().map(|id| change(id, ChangeKind::Removed, true));
+    let former = left.iter().map(|id| who(id)).collect();
+    let members = after.iter().map(|id| entry(id)).collect();
+    let completed_at = Some(time(i64::from(number)));
+    let settlement = Settlement {
+        batch: Batch { phase: Phase::Completed, attempts: 1, completed_at, ..batch(&batch_id, &run_id, name) },
+        roster: Some(ConfirmedRoster::new(group(name), members, former, time(i64::from(number)))),
+        changes: joined.chain(gone).collect(),
+        pause: None,
+    };
+    store.settle(&settlement).unwrap();
+    // Runs are forgotten by their end.
+    let end = |record: &mut RunRecord| record.run.finished_at = Some(time(i64::from(number)));
+    store.update_run(&RunId::parse(&run_id).unwrap(), end).unwrap();
+    id
+}
+
+fn at(store: &Store, name: &str, minute: i64) -> Vec<String> {
+    match store.roster_back(&group(name), Until::Time(time(minute))).unwrap() {
+        Back::Known(past) => past.members.iter().map(|entry| entry.member.reference_id.to_string()).collect(),
+        back @ (Back::Before(_) | Back::Forgotten(_) | Back::Never) => panic!("{back:?}"),
+    }
+}
+
+#[test]
+fn a_person_is_found_in_every_group_they_ever_were_in_and_so_is_who_is_alike() {
+    let (_dir, store) = open();
+    let first = confirm(&store, 1, "acme", &[], &["E1", "007a"]);
+    let second = confirm(&store, 2, "acme", &["E1", "007a"], &["007a"]);
+    confirm(&store, 3, "beta", &[], &["E1"]);
+    confirm(&store, 4, "gamma", &[], &["E2"]);
+    assert_eq!(store.groups_of(&who("E1")).unwrap(), [group("acme"), group("beta")]);
+    assert_eq!(store.groups_of(&who("7A")).unwrap(), [group("acme")]);
+    assert_eq!(store.groups_of(&who("E3")).unwrap(), []);
+    let changes = store.changes_about(&group("acme"), |id| id == "E1").unwrap();
+    let kinds: Vec<_> = changes.iter().map(|(batch, change)| (batch.clone(), change.kind)).collect();
+    assert_eq!(kinds, [(first, ChangeKind::Added), (second, ChangeKind::Removed)]);
+}
+
+#[test]
+fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
+    let (dir, store) = open();
+    confirm(&store, 1, "acme", &[], &["E1", "E2"]);
+    confirm(&store, 2, "acme", &["E1", "E2"], &["E2"]);
+    let last = confirm(&store, 3, "beta", &[], &["E3"]);
+    // Somebody whom only the changes know.
+    let key = last.as_str().as_bytes();
+    let failed = changes();
+    let writing = store.inner.trees.write();
+    let mut draft = Draft::default();
+    writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, &failed).unwrap()).unwrap();
+    for name in ["acme", "beta"] {
+        writing.remove(&mut draft, Shelf::Traces, name.as_bytes()).unwrap();
+    }
+    let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
+    let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
+    meta.layout = 1;
+    let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
+    writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
+    writing.commit(&draft).unwrap();
+    drop(writing);
+    assert_eq!(store.groups_of(&who("E1")).unwrap(), []);
+    drop(store);
+
+    let store = Store::open(dir.path(), URL).unwrap();
+    assert_eq!(store.groups_of(&who("E1")).unwrap(), [group("acme"), group("beta")]);
+    assert_eq!(store.groups_of(&who("E3")).unwrap(), [group("beta")]);
+    assert_eq!(store.groups_of(&who("E5")).unwrap(), [group("beta")]);
+    drop(store);
+    // Once is enough.
+    let store = Store::open(dir.path(), URL).unwrap();
+    let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
+    let meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
+    assert_eq!(meta.layout, 2);
+}
+
+#[test]
+fn the_way_back_ends_where_the_record_does() {
+    let (_dir, store) = open();
+    assert_eq!(store.roster_back(&group("acme"), Until::Time(time(1))).unwrap(), Back::Never);
+    let first = confirm(&store, 10, "acme", &[], &["E1"]);
+    let second = confirm(&store, 20, "acme", &["E1"], &["E1", "E2"]);
+    let third = confirm(&store, 30, "acme", &["E1", "E2"], &["E2"]);
+    assert_eq!(at(&store, "acme", 10), ["E1"]);
+    assert_eq!(at(&store, "acme", 29), ["E1", "E2"]);
+    assert_eq!(at(&store, "acme", 30), ["E2"]);
+    assert_eq!(store.roster_back(&group("acme"), Until::Time(time(9))).unwrap(), Back::Before(time(10)));
+    let Back::Known(empty) = store.roster_back(&group("acme"), Until::Batch(&first)).unwrap() else {
+        panic!("before the first batch is nobody")
+    };
+    assert_eq!(empty.members, []);
+    let sizes = |id: &BatchId| store.sizes_around(&store.batch(id).unwrap().unwrap()).unwrap();
+    assert_eq!([sizes(&first), sizes(&second), sizes(&third)], [Some((0, 1)), Some((1, 2)), Some((2, 1))]);
+
+    assert_eq!(store.forget_before(time(15)).unwrap(), 1);
+    assert!(matches!(store.roster_back(&group("acme"), Until::Time(time(14))).unwrap(), Back::Forgotten(_)));
+    assert_eq!(at(&store, "acme", 16), ["E1"]);
+    // Whoever is known from the roster alone is still found.
+    assert_eq!(store.groups_of(&who("E1")).unwrap(), [group("acme")]);
+}
+
+#[test]
+fn a_group_keeps_its_history_through_renamings_and_none_of_another() {
+    let (dir, store) = open();
+    let rename = |store: &Store, from: &str, to: &str| store.rename_group(&group(from), &group_record(to)).unwrap();
+    let first = confirm(&store, 1, "acme", &[], &["A1"]);
+    rename(&store, "acme", "beta");
+    let other = confirm(&store, 2, "acme", &[], &["B1"]);
+    let second = confirm(&store, 3, "beta", &["A1"], &["A1", "A2"]);
+    rename(&store, "beta", "gamma");
+    let third = confirm(&store, 4, "gamma", &["A1", "A2"], &["A2"]);
+    drop(store);
+    let store = Store::open(dir.path(), URL).unwrap();
+    let batches = |name: &str| store.batch_ids_of(&group(name)).unwrap();
+    assert_eq!(batches("gamma"), [first.clone(), second.clone(), third]);
+    assert_eq!((batches("acme"), batches("beta")), (vec![other.clone()], vec![]));
+    assert_eq!(store.group_now(&group("acme"), &first).unwrap(), group("gamma"));
+    assert_eq!(store.group_now(&group("acme"), &other).unwrap(), group("acme"));
+    assert_eq!(store.group_now(&group("beta"), &second).unwrap(), group("gamma"));
+    assert_eq!(at(&store, "gamma", 2), ["A1"]);
+    assert_eq!(store.renamed_to(&group("beta")).unwrap(), Some(group("gamma")));
+    assert_eq!(store.groups_of(&who("A1")).unwrap(), [group("gamma")]);
+    assert_eq!(store.groups_of(&who("B1")).unwrap(), [group("acme")]);
+}
+
+#[test]
+fn a_group_of_which_nothing_is_left_leaves_no_trace() {
+    let (_dir, store) = open();
+    confirm(&store, 1, "acme", &[], &["A1"]);
+    let writing = store.inner.trees.write();
+    let mut draft = Draft::default();
+    writing.remove(&mut draft, Shelf::Rosters, b"acme").unwrap();
+    writing.commit(&draft).unwrap();
+    drop(writing);
+    store.forget_traces(&BTreeSet::from([group("acme")])).unwrap();
+    assert_eq!(store.groups_of(&who("A1")).unwrap(), [group("acme")]);
+    store.forget_before(time(60)).unwrap();
+    assert_eq!(store.groups_of(&who("A1")).unwrap(), []);
+    assert!(store.forgotten_before().unwrap() >= Some(time(60)));
+}
+
+proptest! {
+    #[test]
+    fn nobody_of_a_group_is_missed(ids in prop::collection::btree_set("[0-9a-zA-Z]{1,6}", 1..40)) {
+        let (_dir, store) = open();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        confirm(&store, 1, "acme", &[], &ids);
+        for id in ids {
+            prop_assert_eq!(store.groups_of(&who(id)).unwrap(), [group("acme")]);
+            prop_assert_eq!(store.groups_of(&who(&format!("00{}", id.to_uppercase()))).unwrap(), [group("acme")]);
+        }
+    }
+}
