@@ -17,9 +17,6 @@ use super::rig::Step;
 use super::tally::Tally;
 use super::watch::{Journal, Sent, roster};
 
-/// Whether rosterd carries out moves between groups. Until it does, whoever moves stays where they were.
-const MOVES_LAND: bool = false;
-
 /// Whether a plan sees whom another source's roster is about to add that has not left yet. While it does not, two sources that claim
 /// one person in two groups within moments are both obeyed, and the API has to refuse one of them.
 const QUEUED_CLAIMS_SHOW: bool = false;
@@ -77,6 +74,7 @@ struct Seen {
     source: usize,
     /// Its file, by name; none for a roster that was sent again.
     file: Option<String>,
+    at: DateTime<Utc>,
     today: NaiveDate,
     is_accepted: bool,
     approval: Option<Approved>,
@@ -92,6 +90,7 @@ struct Seen {
     /// What came of it: really removed and really added, by group.
     missing: BTreeMap<String, BTreeSet<String>>,
     terminated: BTreeMap<String, BTreeSet<String>>,
+    moved: BTreeMap<String, BTreeSet<String>>,
     added: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -108,6 +107,8 @@ struct Feed {
 /// Holds everything against the truth.
 pub(crate) struct Judge {
     confirm_absence: Vec<u32>,
+    /// Whether a new plan is carried out by leaving and joining again.
+    replaces: Vec<bool>,
     /// Groups whose members nobody knows.
     pub(crate) strangers: BTreeSet<String>,
     /// Those that were so at the start.
@@ -123,6 +124,8 @@ pub(crate) struct Judge {
     breaches: usize,
     /// Of everybody in each group, the source that the last roster names.
     owners: BTreeMap<(String, String), String>,
+    /// Whom groups lost without an approval: when it was decided, who, by which run, and whether the file stated it.
+    losses: BTreeMap<String, Vec<(DateTime<Utc>, String, RunId, bool)>>,
     explained: BTreeSet<(String, String, RunId)>,
     failed: BTreeSet<String>,
 }
@@ -135,6 +138,7 @@ impl Judge {
     pub(crate) fn new(history: &History) -> Self {
         Self {
             confirm_absence: history.shape.sources.iter().map(|source| source.confirm_absence).collect(),
+            replaces: history.shape.sources.iter().map(|source| source.replaces).collect(),
             strangers: BTreeSet::new(),
             once_strange: BTreeSet::new(),
             files: BTreeMap::new(),
@@ -146,6 +150,7 @@ impl Judge {
             judged: BTreeSet::new(),
             breaches: 0,
             owners: BTreeMap::new(),
+            losses: BTreeMap::new(),
             explained: BTreeSet::new(),
             failed: BTreeSet::new(),
         }
@@ -261,6 +266,7 @@ impl Judge {
         let mut seen = Seen {
             source,
             file: file.clone(),
+            at: run.received_at,
             today,
             is_accepted,
             approval,
@@ -271,6 +277,7 @@ impl Judge {
             covered: BTreeMap::new(),
             missing: BTreeMap::new(),
             terminated: BTreeMap::new(),
+            moved: BTreeMap::new(),
             added: BTreeMap::new(),
         };
         if is_accepted {
@@ -663,7 +670,9 @@ impl Judge {
         let is_absent = match export.said(id, seen.today) {
             None => true,
             Some(Said::Off) => false,
-            Some(Said::Covered { group: to, .. }) if people::reference(to) != group && MOVES_LAND => return Ok(false),
+            Some(Said::Covered { group: to, .. }) if people::reference(to) != group || self.replaces[seen.source] => {
+                return self.judge_move(group, id, decided).map(|()| false);
+            }
             Some(said) => return bad("P1", format!("it says {said:?}")),
         };
         if is_absent && export.is_unidentified {
@@ -690,7 +699,47 @@ impl Judge {
                 return bad("P2", format!("{count} of {size} are too many for {guard} ({limit})"));
             }
         }
+        if seen.approval.is_none() {
+            let loss = (seen.at, id.to_owned(), decided.clone(), !is_absent);
+            self.losses.entry(group.to_owned()).or_default().push(loss);
+            self.judge_losses(group, id, decided)?;
+        }
         Ok(is_absent)
+    }
+
+    /// Whether a group loses people bit by bit, each time within the limits of one export.
+    fn judge_losses(&self, group: &str, id: &str, decided: &RunId) -> Step {
+        let seen = &self.runs[decided];
+        let week = chrono::TimeDelta::days(7);
+        let recent: Vec<_> =
+            self.losses[group].iter().filter(|(at, ..)| *at <= seen.at && seen.at - *at < week).collect();
+        if recent.iter().all(|(_, _, run, _)| run == decided) {
+            return Ok(());
+        }
+        let lost: BTreeSet<&String> = recent.iter().map(|(_, id, ..)| id).collect();
+        let floor = if recent.iter().all(|(.., is_stated)| *is_stated) { 3 } else { 1 };
+        // Whoever left before and is still counted is counted twice, in rosterd's favour.
+        let whole = seen.sizes.get(group).copied().unwrap_or_default() + lost.len();
+        if share(20, whole).max(floor) < lost.len() {
+            let text =
+                format!("{id} of {group} was removed by {decided}: with {lost:?}, {} of {whole} in a week", lost.len());
+            return Err(Violation::new("P2", text));
+        }
+        Ok(())
+    }
+
+    /// Somebody left for another group, or for another plan.
+    fn judge_move(&mut self, group: &str, id: &str, decided: &RunId) -> Step {
+        let seen = self.runs.get_mut(decided).unwrap();
+        let moved = seen.moved.entry(group.to_owned()).or_default();
+        moved.insert(id.to_owned());
+        let (count, size) = (moved.len(), seen.sizes.get(group).copied().unwrap_or_default());
+        let may = |guard: &str| seen.approval.as_ref().is_some_and(|approved| approved.allows(guard, Some(group), 1));
+        // Two guards with the same limit: of moves, and of plans.
+        if 2 * share(20, size).max(3) < count && !may("moves") && !may("plan_changes") {
+            return Err(Violation::new("P2", format!("{count} of {size} of {group} moved by {decided}")));
+        }
+        Ok(())
     }
 
     // === states of rest ===
@@ -775,11 +824,20 @@ impl Judge {
                     Some(_) => {}
                 }
                 match wanted.get(&reference).and_then(|wanted| wanted.get(id)) {
-                    Some(right) if right.differing(record).is_empty() => {}
+                    Some(right) if right.differing(record).is_empty() => {
+                        let replaces = self.owner(&reference, id).is_some_and(|owner| {
+                            owner.trim_start_matches('s').parse::<usize>().is_ok_and(|source| self.replaces[source])
+                        });
+                        if replaces && right.plan != record.plan {
+                            wrong.push(format!(
+                                "{reference}: {id} is on plan {} instead of {}",
+                                record.plan, right.plan
+                            ));
+                        }
+                    }
                     // A file in the wrong inbox made them another source's, which never says anything again.
                     Some(_) if self.owner(&reference, id).is_some_and(|owner| silent(owner)) => {}
                     Some(right) => wrong.push(format!("{reference}: {id} has other {:?}", right.differing(record))),
-                    None if !MOVES_LAND && where_to.contains_key(id.as_str()) => {}
                     None => {
                         let owner = self.owner(&reference, id);
                         if !owner.is_some_and(|owner| silent(owner)) {
