@@ -150,6 +150,8 @@ pub(crate) struct Shape {
 pub(crate) struct SourceShape {
     pub(crate) order: Vec<usize>,
     pub(crate) confirm_absence: u32,
+    /// `change = "replace"`
+    pub(crate) replaces: bool,
 }
 
 /// One life of a company.
@@ -225,7 +227,8 @@ fn shape(rng: &mut Rng) -> Shape {
             rng.shuffle(&mut order);
         }
         let confirm_absence = if rng.u32(0..8) == 0 { 3 } else { 2 };
-        sources.push(SourceShape { order, confirm_absence });
+        let replaces = rng.u32(0..3) == 0;
+        sources.push(SourceShape { order, confirm_absence, replaces });
         let style = ids[(first_ids + source) % 3];
         let mut number = 0;
         let mut add = |people: &mut Vec<Person>, group: usize, standing: Standing, plan: usize| {

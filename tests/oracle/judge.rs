@@ -17,8 +17,9 @@ use super::rig::Step;
 use super::tally::Tally;
 use super::watch::{Journal, Sent, roster};
 
-/// Whether rosterd carries out moves between groups. Until it does, whoever moves stays where they were.
-const MOVES_LAND: bool = false;
+/// Whether a plan sees whom another source's roster is about to add that has not left yet. While it does not, two sources that claim
+/// one person in two groups within moments are both obeyed, and the API has to refuse one of them.
+const QUEUED_CLAIMS_SHOW: bool = false;
 
 /// What is wrong, and which property says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,7 @@ struct Seen {
     source: usize,
     /// Its file, by name; none for a roster that was sent again.
     file: Option<String>,
+    at: DateTime<Utc>,
     today: NaiveDate,
     is_accepted: bool,
     approval: Option<Approved>,
@@ -88,6 +90,7 @@ struct Seen {
     /// What came of it: really removed and really added, by group.
     missing: BTreeMap<String, BTreeSet<String>>,
     terminated: BTreeMap<String, BTreeSet<String>>,
+    moved: BTreeMap<String, BTreeSet<String>>,
     added: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -104,8 +107,12 @@ struct Feed {
 /// Holds everything against the truth.
 pub(crate) struct Judge {
     confirm_absence: Vec<u32>,
-    /// Groups whose members nobody knew.
+    /// Whether a new plan is carried out by leaving and joining again.
+    replaces: Vec<bool>,
+    /// Groups whose members nobody knows.
     pub(crate) strangers: BTreeSet<String>,
+    /// Those that were so at the start.
+    pub(crate) once_strange: BTreeSet<String>,
     files: BTreeMap<String, (usize, Export)>,
     snapshots: Vec<Snapshot>,
     approvals: Vec<Approved>,
@@ -117,6 +124,8 @@ pub(crate) struct Judge {
     breaches: usize,
     /// Of everybody in each group, the source that the last roster names.
     owners: BTreeMap<(String, String), String>,
+    /// Whom groups lost without an approval: when it was decided, who, by which run, and whether the file stated it.
+    losses: BTreeMap<String, Vec<(DateTime<Utc>, String, RunId, bool)>>,
     explained: BTreeSet<(String, String, RunId)>,
     failed: BTreeSet<String>,
 }
@@ -129,7 +138,9 @@ impl Judge {
     pub(crate) fn new(history: &History) -> Self {
         Self {
             confirm_absence: history.shape.sources.iter().map(|source| source.confirm_absence).collect(),
+            replaces: history.shape.sources.iter().map(|source| source.replaces).collect(),
             strangers: BTreeSet::new(),
+            once_strange: BTreeSet::new(),
             files: BTreeMap::new(),
             snapshots: Vec::new(),
             approvals: Vec::new(),
@@ -139,6 +150,7 @@ impl Judge {
             judged: BTreeSet::new(),
             breaches: 0,
             owners: BTreeMap::new(),
+            losses: BTreeMap::new(),
             explained: BTreeSet::new(),
             failed: BTreeSet::new(),
         }
@@ -254,6 +266,7 @@ impl Judge {
         let mut seen = Seen {
             source,
             file: file.clone(),
+            at: run.received_at,
             today,
             is_accepted,
             approval,
@@ -264,6 +277,7 @@ impl Judge {
             covered: BTreeMap::new(),
             missing: BTreeMap::new(),
             terminated: BTreeMap::new(),
+            moved: BTreeMap::new(),
             added: BTreeMap::new(),
         };
         if is_accepted {
@@ -414,7 +428,13 @@ impl Judge {
         }
         // Of a group that was there before, nobody here knew whom it covers.
         let known = |(id, from): &&(String, String)| {
-            earlier.iter().any(|earlier| earlier.group == *from && earlier.members.contains_key(id))
+            let is_known = !self.once_strange.contains(from) || journal.confirmed.contains_key(from);
+            // Of two sources that claim one person at the same time, the second does not see the first one's roster before it leaves.
+            let of_source = |earlier: &&Sent| {
+                let theirs = earlier.members.get(id).filter(|_| earlier.group == *from);
+                theirs.is_some_and(|theirs| QUEUED_CLAIMS_SHOW || theirs.source == sent.members[id].source)
+            };
+            is_known && earlier.iter().any(|earlier| of_source(&earlier))
         };
         if let Some((id, from)) = sent.elsewhere.iter().find(known) {
             return Err(Violation::new("P5", format!("{group}: {id} was submitted while covered in {from}")));
@@ -534,9 +554,16 @@ impl Judge {
         let Some(member) = sent.members.get(id) else {
             return Err(Violation::new("P4", format!("{id} was added to {group} by a roster without them")));
         };
+        let Some(seen) = self.runs.get(&member.run) else { return Ok(()) };
+        let earlier = self.runs.range(..member.run.clone()).filter(|(_, earlier)| earlier.source == seen.source);
+        let leaving: BTreeSet<String> =
+            earlier.rev().take(8).flat_map(|(_, earlier)| earlier.planned.values().flatten().cloned()).collect();
         let Some(seen) = self.runs.get_mut(&member.run) else { return Ok(()) };
         let added = seen.added.entry(group.to_owned()).or_default();
-        added.insert(id.to_owned());
+        // Who was covered then comes back with that run's record after an approved removal of which no results came.
+        if !seen.covered.contains_key(id) {
+            added.insert(id.to_owned());
+        }
         let count = added.len();
         let confirmed = seen.confirmed.get(group).copied().unwrap_or_default();
         let size = seen.sizes.get(group).copied().unwrap_or_default();
@@ -551,7 +578,7 @@ impl Judge {
         let ours = of(seen.source);
         let like = seen.covered.iter().find(|(other, (record, owner))| {
             let is_gone = export.said(other, seen.today).is_none() && owner.as_deref() == Some(&ours);
-            *other != id && is_gone && record.is_like(&member.record)
+            *other != id && is_gone && record.is_like(&member.record) && !leaving.contains(other.as_str())
         });
         if let Some((other, _)) = like
             && !may("renumbered", 1)
@@ -572,7 +599,10 @@ impl Judge {
     ) -> Step<Option<(RunId, bool)>> {
         let key = (group.to_owned(), id.to_owned());
         let earlier = journal.sent.get(..at).unwrap_or_default().iter().rev().filter(|sent| sent.group == group);
-        let Some(held) = earlier.clone().find_map(|sent| sent.members.get(id)) else {
+        // Of a roster that was refused nobody knows more than before.
+        let was_known = self.runs.get(run).is_some_and(|seen| seen.confirmed.contains_key(group));
+        let is_known = was_known || !self.once_strange.contains(group);
+        let Some(held) = earlier.clone().find_map(|sent| sent.members.get(id)).filter(|_| is_known) else {
             // Nobody here ever knew them: whoever approved the first roster was told so.
             let is_first = earlier.count() == 0 && !self.owners.contains_key(&key);
             let approval = self.runs.get(run).and_then(|seen| seen.approval.as_ref());
@@ -640,7 +670,9 @@ impl Judge {
         let is_absent = match export.said(id, seen.today) {
             None => true,
             Some(Said::Off) => false,
-            Some(Said::Covered { group: to, .. }) if people::reference(to) != group && MOVES_LAND => return Ok(false),
+            Some(Said::Covered { group: to, .. }) if people::reference(to) != group || self.replaces[seen.source] => {
+                return self.judge_move(group, id, decided).map(|()| false);
+            }
             Some(said) => return bad("P1", format!("it says {said:?}")),
         };
         if is_absent && export.is_unidentified {
@@ -667,7 +699,47 @@ impl Judge {
                 return bad("P2", format!("{count} of {size} are too many for {guard} ({limit})"));
             }
         }
+        if seen.approval.is_none() {
+            let loss = (seen.at, id.to_owned(), decided.clone(), !is_absent);
+            self.losses.entry(group.to_owned()).or_default().push(loss);
+            self.judge_losses(group, id, decided)?;
+        }
         Ok(is_absent)
+    }
+
+    /// Whether a group loses people bit by bit, each time within the limits of one export.
+    fn judge_losses(&self, group: &str, id: &str, decided: &RunId) -> Step {
+        let seen = &self.runs[decided];
+        let week = chrono::TimeDelta::days(7);
+        let recent: Vec<_> =
+            self.losses[group].iter().filter(|(at, ..)| *at <= seen.at && seen.at - *at < week).collect();
+        if recent.iter().all(|(_, _, run, _)| run == decided) {
+            return Ok(());
+        }
+        let lost: BTreeSet<&String> = recent.iter().map(|(_, id, ..)| id).collect();
+        let floor = if recent.iter().all(|(.., is_stated)| *is_stated) { 3 } else { 1 };
+        // Whoever left before and is still counted is counted twice, in rosterd's favour.
+        let whole = seen.sizes.get(group).copied().unwrap_or_default() + lost.len();
+        if share(20, whole).max(floor) < lost.len() {
+            let text =
+                format!("{id} of {group} was removed by {decided}: with {lost:?}, {} of {whole} in a week", lost.len());
+            return Err(Violation::new("P2", text));
+        }
+        Ok(())
+    }
+
+    /// Somebody left for another group, or for another plan.
+    fn judge_move(&mut self, group: &str, id: &str, decided: &RunId) -> Step {
+        let seen = self.runs.get_mut(decided).unwrap();
+        let moved = seen.moved.entry(group.to_owned()).or_default();
+        moved.insert(id.to_owned());
+        let (count, size) = (moved.len(), seen.sizes.get(group).copied().unwrap_or_default());
+        let may = |guard: &str| seen.approval.as_ref().is_some_and(|approved| approved.allows(guard, Some(group), 1));
+        // Two guards with the same limit: of moves, and of plans.
+        if 2 * share(20, size).max(3) < count && !may("moves") && !may("plan_changes") {
+            return Err(Violation::new("P2", format!("{count} of {size} of {group} moved by {decided}")));
+        }
+        Ok(())
     }
 
     // === states of rest ===
@@ -701,6 +773,10 @@ impl Judge {
         }
         let _ = store;
         Ok(())
+    }
+
+    fn owner(&self, group: &str, id: &str) -> Option<&String> {
+        self.owners.get(&(group.to_owned(), id.to_owned()))
     }
 
     /// What the API's rosters are not as they should be, in words.
@@ -748,11 +824,22 @@ impl Judge {
                     Some(_) => {}
                 }
                 match wanted.get(&reference).and_then(|wanted| wanted.get(id)) {
-                    Some(right) if right.differing(record).is_empty() => {}
+                    Some(right) if right.differing(record).is_empty() => {
+                        let replaces = self.owner(&reference, id).is_some_and(|owner| {
+                            owner.trim_start_matches('s').parse::<usize>().is_ok_and(|source| self.replaces[source])
+                        });
+                        if replaces && right.plan != record.plan {
+                            wrong.push(format!(
+                                "{reference}: {id} is on plan {} instead of {}",
+                                record.plan, right.plan
+                            ));
+                        }
+                    }
+                    // A file in the wrong inbox made them another source's, which never says anything again.
+                    Some(_) if self.owner(&reference, id).is_some_and(|owner| silent(owner)) => {}
                     Some(right) => wrong.push(format!("{reference}: {id} has other {:?}", right.differing(record))),
-                    None if !MOVES_LAND && where_to.contains_key(id.as_str()) => {}
                     None => {
-                        let owner = self.owners.get(&(reference.clone(), id.clone()));
+                        let owner = self.owner(&reference, id);
                         if !owner.is_some_and(|owner| silent(owner)) {
                             wrong.push(format!("{reference}: {id} of {owner:?} is covered and should not be"));
                         }
@@ -770,9 +857,10 @@ impl Judge {
         let is_taken_for_another = |id: &str, group: &String| {
             let last = requests.iter().rfind(|request| request.group == *group && request.completed_at.is_some());
             let failures = last.iter().flat_map(|request| &request.failures);
-            failures
-                .into_iter()
-                .any(|failure| failure.reference_id == id && failure.reason.contains("another reference_id"))
+            // Under this id they are nowhere, or they would not be lacking.
+            let reasons = ["another reference_id", "active in another group"];
+            let is_about = |text: &str| reasons.iter().any(|reason| text.contains(reason));
+            failures.into_iter().any(|failure| failure.reference_id == id && is_about(&failure.reason))
         };
         let lacking = where_to.iter().filter(|(id, group)| !found.contains(**id) && !is_taken_for_another(id, group));
         wrong.extend(lacking.map(|(id, group)| format!("{group}: {id} should be covered and is not")));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Days, NaiveDate, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeZone, Utc, Weekday};
 use rosterd::api::MemberSync;
 use rosterd::clock::Clock;
 use rosterd::config::{self, Config, Environment};
@@ -20,6 +20,7 @@ use rosterd::roster::ids::SourceName;
 use rosterd::sandbox::script::{FailOn, Fault, On, Rule, Script};
 use rosterd::sandbox::{Sandbox, Settings};
 use rosterd::store::{RunFilter, Store};
+use rosterd::sync::recheck::Rechecked;
 use rosterd::sync::{Desk, Job, SyncError};
 use secrecy::SecretString;
 use tokio::task::JoinSet;
@@ -96,6 +97,7 @@ fn config_text(home: &Path, history: &History) -> String {
     );
     for (number, source) in history.shape.sources.iter().enumerate() {
         let confirm = source.confirm_absence;
+        let change = if source.replaces { "replace" } else { "report" };
         write!(
             text,
             "[[source]]\nname = \"s{number}\"\ninbox = \"{dir}/in{number}\"\ndone_marker = true\n\
@@ -104,7 +106,7 @@ fn config_text(home: &Path, history: &History) -> String {
              date_of_birth = \"Birth Date\"\nemail = \"Email\"\nphone = \"Phone\"\naddress_line_1 = \"Address\"\n\
              city = \"City\"\nstate = \"State\"\nzipcode = \"Zip\"\n\
              [source.group]\ncolumn = \"Division\"\nexternal_reference_id = \"acme-{{value}}\"\ncreate = true\n\
-             [source.plan]\ncolumn = \"Plan\"\n[source.plan.map]\n\"Basic\" = \"pln_basic\"\n\"Gold\" = \"pln_gold\"\n\
+             [source.plan]\ncolumn = \"Plan\"\nchange = \"{change}\"\n[source.plan.map]\n\"Basic\" = \"pln_basic\"\n\"Gold\" = \"pln_gold\"\n\
              \"Waived\" = \"none\"\n\
              [source.eligibility]\nstatus = \"Status\"\ncovered = [\"Active\"]\nterminated = [\"Terminated\"]\n\
              start = \"Hire Date\"\nend = \"Term Date\"\n"
@@ -156,6 +158,7 @@ impl<'h> Rig<'h> {
         let mut judge = Judge::new(history);
         if let Some(group) = history.shape.stranger {
             judge.strangers.insert(people::reference(group));
+            judge.once_strange.insert(people::reference(group));
             seed_stranger(&sandbox, history, group);
         }
         Self {
@@ -218,11 +221,33 @@ impl<'h> Rig<'h> {
         self.appointments().await
     }
 
-    /// What the clock sets off in a daemon, and nothing does here: re-checks of dates, `resync`, `expect_by`. Whatever comes that the
-    /// desk does at times of its own belongs here.
-    #[expect(clippy::unused_async, reason = "a place kept for what the schedule sets off")]
+    /// What the clock sets off in a daemon, at six in the morning: dates are looked at again, on Sundays every roster is sent again.
     async fn appointments(&mut self) -> Step {
-        Ok(())
+        let is_sunday = self.today().weekday() == Weekday::Sun;
+        for number in 0..self.history.shape.sources.len() {
+            self.judge.before_plan(self.clock.now(), &self.sandbox, &self.journal.lock().unwrap());
+            let Some(process) = &mut self.process else { return Ok(()) };
+            let (desk, source) = (Arc::clone(&process.desk), source(number));
+            let kept = if is_sunday {
+                desk.resync(&source, self.clock.now()).await.map(|_| None)
+            } else {
+                desk.recheck(&source).await.map(Some)
+            };
+            match kept {
+                Ok(Some(Rechecked::PutOff(job, _))) => process.put_off.push(*job),
+                Ok(Some(Rechecked::Passed(run))) => {
+                    self.tally.rechecks += 1;
+                    self.say(|| format!("  re-check {} is {:?}", run.run, run.state));
+                }
+                Ok(Some(Rechecked::NothingDue | Rechecked::Impossible(_)) | None) => {}
+                Err(_) if self.is_stopped() => {}
+                Err(SyncError::Api(_)) => {}
+                Err(error) => return Err(Violation::new("P6", format!("an appointment failed: {error}"))),
+            }
+            self.revive().await?;
+        }
+        self.settle(MOST_PATIENCE).await?;
+        self.look().await
     }
 
     async fn happen(&mut self, event: &Event) -> Step {
@@ -396,6 +421,8 @@ impl<'h> Rig<'h> {
                     process.put_off.push(job);
                 }
             }
+            // A newer file came before a re-check that was put off.
+            Ok(Err(SyncError::Overtaken)) => {}
             // The store was stopped: the process is about to be killed. What was claimed is handed over after the start.
             Ok(Err(SyncError::Store(_))) if self.is_stopped() => {}
             Ok(Err(error)) => return Err(Violation::new("P6", format!("a pass failed: {error}"))),

@@ -22,6 +22,7 @@ pub(crate) struct Tally {
     pub(crate) discards: u64,
     pub(crate) kills: u64,
     pub(crate) restarts: u64,
+    pub(crate) rechecks: u64,
     pub(crate) rounds: u64,
     pub(crate) events: Counts,
     pub(crate) guards: Counts,
@@ -96,6 +97,7 @@ impl Tally {
             (&mut self.discards, other.discards),
             (&mut self.kills, other.kills),
             (&mut self.restarts, other.restarts),
+            (&mut self.rechecks, other.rechecks),
             (&mut self.rounds, other.rounds),
         ] {
             *sum += more;
@@ -121,7 +123,7 @@ impl Tally {
         };
         format!(
             "{} histories, {} days, {} files ({} accepted), {} rosters taken by the API, {} added, {} removed ({} by absence, {} \
-             groups emptied), {} members failed, {} approvals, {} discards, {} kills, {} restarts, {} rounds to the truth\n\
+             groups emptied), {} members failed, {} approvals, {} discards, {} kills, {} restarts, {} re-checks, {} rounds to the truth\n\
              events: {}\nguards that held: {}\npeople in doubt: {}\nruns: {}\nfaults met: {}\nmilliseconds: {}",
             self.histories,
             self.days,
@@ -137,6 +139,7 @@ impl Tally {
             self.discards,
             self.kills,
             self.restarts,
+            self.rechecks,
             self.rounds,
             list(&self.events),
             list(&self.guards),
