@@ -1,0 +1,46 @@
+#!/bin/sh
+# Switches each rule that protects coverage off in turn, and asks which suites notice. A rule that nobody notices is one that could
+# break unseen. Prints a table; ends with 1 when a rule was noticed by no suite.
+#
+#   tests/mutants.sh                 every rule
+#   tests/mutants.sh removals empty  these
+#   SUITES="unit oracle" tests/mutants.sh
+#
+# A suite that fails has noticed. ORACLE_SEEDS says how many histories are lived at most before it counts as blind.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+: "${ORACLE_SEEDS:=200}" "${SUITES:=unit incidents oracle}"
+export ORACLE_SEEDS ORACLE_SHRINK=0
+
+# Said once, in the code.
+rules=${*:-$(sed -n '/^pub const NAMES/,/^];/p' src/plan/guards.rs src/plan/mutants.rs | grep -o '"[a-z_]*"' | tr -d '"'
+    sed -n '/^pub const RULES/,/];/p' src/plan/mutants.rs | grep -o '"[a-z_]*"' | tr -d '"')}
+
+suite() {
+    case $1 in
+        unit) cargo test --quiet --features mutants --lib plan:: ;;
+        incidents) cargo test --quiet --features mutants --test incidents ;;
+        oracle) cargo test --quiet --features mutants --test oracle ;;
+    esac >"$log" 2>&1
+}
+
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+for name in $SUITES; do
+    ROSTERD_WITHOUT='' suite "$name" || { echo "$name fails with every rule in force:"; tail -20 "$log"; exit 1; }
+done
+blind=0
+printf '| rule | noticed by |\n| --- | --- |\n'
+for rule in $rules; do
+    noticed=''
+    for name in $SUITES; do
+        if ! ROSTERD_WITHOUT=$rule suite "$name"; then
+            # How: the seed and the property, or how many tests.
+            how=$(grep -oE '^seed [0-9]+: P[0-9]|[0-9]+ failed' "$log" | head -1 | sed 's/://')
+            noticed="$noticed, $name ($how)"
+        fi
+    done
+    printf '| %s | %s |\n' "$rule" "${noticed#, }"
+    [ -n "$noticed" ] || blind=1
+done
+exit $blind
