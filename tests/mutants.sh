@@ -9,8 +9,9 @@
 # A suite that fails has noticed. ORACLE_SEEDS says how many histories are lived at most before it counts as blind.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-: "${ORACLE_SEEDS:=200}" "${SUITES:=unit incidents oracle}"
-export ORACLE_SEEDS ORACLE_SHRINK=0
+: "${ORACLE_SEEDS:=200}" "${SUITES:=unit revert incidents oracle}"
+# Files that remember failing cases would make every later run fail.
+export ORACLE_SEEDS ORACLE_SHRINK=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
 
 # Said once, in the code.
 rules=${*:-$(sed -n '/^pub const NAMES/,/^];/p' src/plan/guards.rs src/plan/mutants.rs | grep -o '"[a-z_]*"' | tr -d '"'
@@ -19,6 +20,7 @@ rules=${*:-$(sed -n '/^pub const NAMES/,/^];/p' src/plan/guards.rs src/plan/muta
 suite() {
     case $1 in
         unit) cargo test --quiet --features mutants --lib plan:: ;;
+        revert) cargo test --quiet --features mutants --test travel ;;
         incidents) cargo test --quiet --features mutants --test incidents ;;
         oracle) cargo test --quiet --features mutants --test oracle ;;
     esac >"$log" 2>&1

@@ -170,7 +170,10 @@ pub(super) fn confirmed_by_approval(
     guards: &[GuardReport],
 ) -> Vec<GuardReport> {
     // An approval of doubtful records confirms no absence.
-    if input.mistrust.is_some() || !guards.iter().any(|report| report.verdict == GuardVerdict::Hold) {
+    if input.mistrust.is_some()
+        || mutants::is_off("confirm_absence")
+        || !guards.iter().any(|report| report.verdict == GuardVerdict::Hold)
+    {
         return Vec::new();
     }
     let absent = |group: &GroupPlan<'_>| {
@@ -431,14 +434,15 @@ impl Judge<'_, '_> {
         (largest < after && !group.is_held).then(|| self.judge(seen, Target::Group(at)))
     }
 
-    /// A group in which nobody would be left of those who are in it: also when others join, since that is what a wrong group column
-    /// looks like, and since the first part of such an exchange is an empty roster. Looked at twice: on the plain difference, so that one approval covers it, and when
+    /// A group that nobody would be left in. Where people move, also one in which nobody is left of those who are in it now, whoever
+    /// joins: that is what a wrong group column looks like, and its first part would be an empty roster. Looked at twice: on the plain difference, so that one approval covers it, and when
     /// everything else is decided, since whoever may not join does not keep a group from being emptied.
     fn emptied(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
         let tally = Tally::of(group);
         let removed = tally.missing + tally.terminated + tally.moved_out;
         let stays = |decision: &Decision<'_>| decision.before.is_some() && decision.after.is_some();
-        let is_emptied = 0 < tally.before && 0 < removed && !group.decisions.iter().any(stays);
+        let is_exchanged = 0 < tally.moved_out && !group.decisions.iter().any(stays);
+        let is_emptied = 0 < tally.before && 0 < removed && (tally.after == 0 || is_exchanged);
         let sum = format!("all {} members of {} would be removed", tally.before, group.group);
         let seen = Seen { guard: "empty", group: Some(group.group), value: removed, limit: 0, sum };
         is_emptied.then(|| self.judge(seen, Target::Removals(at)))

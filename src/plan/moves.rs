@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 
 use crate::roster::ids::{GroupRef, ReferenceId};
 
-use super::{Class, Decision, Doubt, GroupPlan, Hitch};
+use super::{Class, Decision, Doubt, GroupPlan, Hitch, mutants};
 
 /// A decision's position, and why it cannot stand.
 type Hold = (usize, usize, Doubt);
 
 /// Holds every move whose other side is held, until both sides of all that are left agree.
 pub(super) fn keep_in_step(groups: &mut [GroupPlan<'_>]) {
+    if mutants::is_off("both_sides") {
+        return;
+    }
     let places: BTreeMap<GroupRef, usize> =
         groups.iter().enumerate().map(|(at, group)| (group.group.clone(), at)).collect();
     loop {

@@ -3,8 +3,17 @@
 
 /// What can be switched off beside the guards of [`super::guards::NAMES`].
 #[cfg(feature = "mutants")]
-pub const RULES: [&str; 7] =
-    ["invalid", "conflict", "unidentified", "other_source", "absence", "approved_people", "in_flight"];
+pub const RULES: [&str; 9] = [
+    "invalid",
+    "conflict",
+    "unidentified",
+    "other_source",
+    "absence",
+    "approved_people",
+    "in_flight",
+    "both_sides",
+    "joined_since",
+];
 
 /// Whether a rule is switched off.
 #[cfg(not(feature = "mutants"))]

@@ -7,7 +7,7 @@ use crate::report::{GuardReport, GuardVerdict, KeptMember, Reason};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, SourceName};
 use crate::roster::{Entry, Person, Reading, Standing, Uncovered};
 
-use super::{Approval, Baseline, Class, Decision, Doubt, Plan};
+use super::{Approval, Baseline, Class, Decision, Doubt, Plan, mutants};
 
 /// The guard's name: nobody who joined by a later batch than the one that is undone loses coverage without approval.
 pub const JOINED_SINCE: &str = "joined_since";
@@ -90,7 +90,7 @@ pub fn ask(wanted: &Wanted<'_>, baseline: &Baseline, name: &str) -> Asked {
 /// Holds whom no approval lets go although they joined by a later batch.
 pub fn guard(plan: &mut Plan<'_>, wanted: &Wanted<'_>, asked: &Asked, approval: Option<&Approval>) {
     let value = asked.joined_since.len() as u64;
-    if value == 0 {
+    if value == 0 || mutants::is_off(JOINED_SINCE) {
         return;
     }
     let is_approved = approval.is_some_and(|approval| approval.covers(JOINED_SINCE, Some(wanted.group), value));
