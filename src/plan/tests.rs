@@ -563,6 +563,51 @@ fn what_a_person_approved_does_not_count_against_the_next_export() {
 }
 
 #[test]
+fn more_than_so_many_are_missing_in_no_group_however_large() {
+    let members = named("E", 400);
+    let listed: Vec<&str> = members.iter().map(String::as_str).collect();
+    let without = |gone: usize| {
+        let people = listed.iter().skip(gone).map(|id| covered(id, "acme")).collect();
+        let case = Case::confirmed(&listed).file(people).with(|case| {
+            case.confirm_absence = 1;
+            case.guards.removals_max = Some(25);
+        });
+        case.payload().len()
+    };
+    assert_eq!((without(25), without(26)), (375, 400));
+}
+
+#[test]
+fn a_group_that_the_api_lacks_is_sent_nothing_and_no_approval_helps() {
+    let case = || {
+        Case::confirmed(&[])
+            .file(vec![covered("E1", "acme")])
+            .with(|case| (case.confirmed, case.standing) = (Vec::new(), GroupStanding::Lacking))
+    };
+    let report = case().report();
+    assert_eq!(report.verdict, PlanVerdict::Hold);
+    let approved = case().with(|case| case.approval = Some(Approval::of(&report)));
+    assert_eq!(approved.payload(), [""; 0]);
+}
+
+#[test]
+fn a_roster_that_the_api_would_refuse_is_judged_with_everybody_who_is_kept_and_never_split() {
+    let members = named("E", 5000);
+    let listed: Vec<&str> = members.iter().map(String::as_str).collect();
+    let case = || {
+        let mut people: Vec<Person> = listed.iter().skip(1).map(|id| covered(id, "acme")).collect();
+        people.push(covered("N1", "acme"));
+        Case::confirmed(&listed).file(people)
+    };
+    // One is missing for the first time, and stays: 5,001 with the one who joins.
+    let report = case().report();
+    assert_eq!(report.verdict, PlanVerdict::Hold);
+    assert_eq!(case().payload().len(), 5000, "as it was");
+    let gone = case().with(|case| case.confirm_absence = 1);
+    assert_eq!(gone.payload().len(), 5000, "with one who left and one who joined");
+}
+
+#[test]
 fn a_group_whose_people_all_move_waits_for_a_person_whoever_joins() {
     // What a shifted column makes of two groups of one.
     let swapped = Case::confirmed(&["E1"])
