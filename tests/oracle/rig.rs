@@ -21,6 +21,7 @@ use rosterd::sandbox::script::{FailOn, Fault, On, Rule, Script};
 use rosterd::sandbox::{Sandbox, Settings};
 use rosterd::store::{RunFilter, Store};
 use rosterd::sync::recheck::Rechecked;
+use rosterd::sync::trust;
 use rosterd::sync::{Desk, Job, SyncError};
 use secrecy::SecretString;
 use tokio::task::JoinSet;
@@ -233,6 +234,7 @@ impl<'h> Rig<'h> {
             } else {
                 desk.recheck(&source).await.map(Some)
             };
+            drop(desk);
             match kept {
                 Ok(Some(Rechecked::PutOff(job, _))) => process.put_off.push(*job),
                 Ok(Some(Rechecked::Passed(run))) => {
@@ -485,6 +487,9 @@ impl<'h> Rig<'h> {
             }
         };
         self.tally.spend("opening", begun);
+        if let Err(error) = trust::look(&store, &self.config, self.clock.now()) {
+            return Err(Violation::new("P6", format!("the store cannot be looked at: {error}")));
+        }
         *self.slot.lock().unwrap() = Some(store.clone());
         let api: Arc<dyn MemberSync> = Arc::new(Watched {
             api: self.sandbox.in_memory(),
@@ -505,6 +510,7 @@ impl<'h> Rig<'h> {
             drop(deliverer.run(stopped).await);
         });
         desk.tidy().await;
+        desk.sweep_copies().await;
         self.process = Some(Process { desk, stop, tasks, asked: JoinSet::new(), put_off: Vec::new() });
         for into in 0..self.history.shape.sources.len() {
             let inbox = self.home.path().join(format!("in{into}"));
@@ -620,8 +626,7 @@ impl<'h> Rig<'h> {
             let Some(store) = self.store() else { return Ok(()) };
             let Some(record) = store.run(&run.run).unwrap() else { continue };
             drop(store);
-            let guards = record.plan.map(|plan| plan.guards).unwrap_or_default();
-            let approved = Approved::of(&run, &guards, self.clock.now());
+            let approved = Approved::of(&run, record.plan.as_ref(), self.clock.now());
             if approved.ceilings.is_empty() {
                 continue;
             }
