@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use rosterd::report::{GuardReport, GuardVerdict, Phase, Run, Trigger};
+use rosterd::report::{GuardVerdict, Phase, PlanReport, Run, Trigger};
 use rosterd::roster::ids::{GroupRef, RequestId, RunId};
 use rosterd::sandbox::Sandbox;
 use rosterd::sandbox::audit::{RequestLog, Violation as Breach};
@@ -40,15 +40,26 @@ pub(crate) struct Approved {
     file: String,
     at: DateTime<Utc>,
     pub(crate) ceilings: Vec<(String, Option<String>, u64)>,
+    /// Whom it showed as leaving, or as kept, by group.
+    shown: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Approved {
-    pub(crate) fn of(run: &Run, guards: &[GuardReport], at: DateTime<Utc>) -> Self {
-        let held = guards.iter().filter(|guard| guard.verdict == GuardVerdict::Hold);
-        let ceilings =
-            held.map(|guard| (guard.guard.clone(), guard.group.as_ref().map(ToString::to_string), guard.value));
+    pub(crate) fn of(run: &Run, plan: Option<&PlanReport>, at: DateTime<Utc>) -> Self {
+        let held = plan.iter().flat_map(|plan| &plan.guards).filter(|guard| guard.verdict == GuardVerdict::Hold);
+        let ceilings = held.map(|held| (held.guard.clone(), held.group.as_ref().map(ToString::to_string), held.value));
         let file = run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
-        Self { file, at, ceilings: ceilings.collect() }
+        let shown = plan.iter().flat_map(|plan| &plan.groups).map(|group| {
+            let moving = group.moved_out.iter().map(|moved| &moved.reference_id);
+            let kept = group.kept.iter().map(|kept| &kept.reference_id);
+            let people = group.terminated.iter().chain(&group.missing).chain(moving).chain(kept);
+            (group.group.to_string(), people.map(ToString::to_string).collect())
+        });
+        Self { file, at, ceilings: ceilings.collect(), shown: shown.collect() }
+    }
+
+    fn names_all(&self, group: &str, ids: &BTreeSet<String>) -> bool {
+        ids.iter().all(|id| self.shown.get(group).is_some_and(|shown| shown.contains(id)))
     }
 
     fn allows(&self, guard: &str, group: Option<&str>, value: usize) -> bool {
@@ -524,11 +535,11 @@ impl Judge {
             tally.added += 1;
             self.added(&group, id, sent)?;
         }
-        let mut decided = BTreeSet::new();
+        let mut decided: BTreeMap<RunId, BTreeSet<String>> = BTreeMap::new();
         for id in &request.removed {
             tally.removed += 1;
             if let Some((by, is_weak)) = self.removed(&group, id, (&run, at), journal)? {
-                decided.insert(by);
+                decided.entry(by).or_default().insert(id.clone());
                 if is_weak {
                     tally.missing += 1;
                 }
@@ -536,11 +547,9 @@ impl Judge {
         }
         if request.payload_ids.is_empty() && !decided.is_empty() {
             tally.emptied += 1;
-            let is_approved = decided.iter().any(|run| {
+            let is_approved = decided.iter().any(|(run, ids)| {
                 let approval = self.runs.get(run).and_then(|seen| seen.approval.as_ref());
-                approval.is_some_and(|approved| {
-                    approved.ceilings.iter().any(|(guard, of, _)| guard == "empty" && of.as_deref() == Some(&group))
-                })
+                approval.is_some_and(|approved| approved.names_all(&group, ids))
             });
             if !is_approved {
                 return Err(Violation::new(
@@ -630,7 +639,10 @@ impl Judge {
                 break;
             }
             let said = seen.file.as_ref().and_then(|name| self.files[name].1.said(id, seen.today));
-            if let Some(Said::Covered { .. } | Said::Doubt) = &said {
+            // Half of a move, or of a change of plans, that an earlier run decided.
+            let is_half = matches!(&said, Some(Said::Covered { group: to, .. })
+                if people::reference(*to) != group || self.replaces[owner]);
+            if let (Some(Said::Covered { .. } | Said::Doubt), false) = (&said, is_half) {
                 let text =
                     format!("{id} of {group} was removed by {run}, although {:?} of {other} says {said:?}", seen.file);
                 return Err(Violation::new("P1", text));
@@ -681,24 +693,24 @@ impl Judge {
             return bad("P1", "a row without an id may be theirs".to_owned());
         }
         let times = seen.absent.get(id).copied().unwrap_or_default();
-        if is_absent && times < needed && seen.approval.is_none() {
+        let alone: BTreeSet<String> = [id.to_owned()].into();
+        let is_shown = seen.approval.as_ref().is_some_and(|approved| approved.names_all(group, &alone));
+        if is_absent && times < needed && !is_shown {
             return bad("P2", format!("they are missing for the {times}. time of {needed}"));
         }
         let seen = self.runs.get_mut(decided).unwrap();
         let sets = if is_absent { &mut seen.missing } else { &mut seen.terminated };
         let set = sets.entry(group.to_owned()).or_default();
         set.insert(id.to_owned());
-        let count = set.len();
-        let may =
-            |guard: &str| seen.approval.as_ref().is_some_and(|approved| approved.allows(guard, Some(group), count));
+        let (count, set) = (set.len(), set.clone());
+        let is_shown = seen.approval.as_ref().is_some_and(|approved| approved.names_all(group, &set));
         let limits: &[(&str, usize)] = if is_absent {
             &[("removals", share(10, size).max(1)), ("removals_max", 25)]
         } else {
             &[("terminations", share(20, size).max(3))]
         };
         for (guard, limit) in limits {
-            // Whoever approves has seen how many are absent, and says that they have left.
-            if *limit < count && !may(guard) && !(is_absent && may("confirm_absence")) {
+            if *limit < count && !is_shown {
                 return bad("P2", format!("{count} of {size} are too many for {guard} ({limit})"));
             }
         }
@@ -736,10 +748,13 @@ impl Judge {
         let seen = self.runs.get_mut(decided).unwrap();
         let moved = seen.moved.entry(group.to_owned()).or_default();
         moved.insert(id.to_owned());
-        let (count, size) = (moved.len(), seen.sizes.get(group).copied().unwrap_or_default());
-        let may = |guard: &str| seen.approval.as_ref().is_some_and(|approved| approved.allows(guard, Some(group), 1));
+        let (moved, size) = (moved.clone(), seen.sizes.get(group).copied().unwrap_or_default());
+        let count = moved.len();
+        let is_shown = seen.approval.as_ref().is_some_and(|approved| {
+            approved.names_all(group, &moved) || approved.allows("plan_changes", Some(group), 1)
+        });
         // Two guards with the same limit: of moves, and of plans.
-        if 2 * share(20, size).max(3) < count && !may("moves") && !may("plan_changes") {
+        if 2 * share(20, size).max(3) < count && !is_shown {
             return Err(Violation::new("P2", format!("{count} of {size} of {group} moved by {decided}")));
         }
         Ok(())

@@ -626,8 +626,7 @@ impl<'h> Rig<'h> {
             let Some(store) = self.store() else { return Ok(()) };
             let Some(record) = store.run(&run.run).unwrap() else { continue };
             drop(store);
-            let guards = record.plan.map(|plan| plan.guards).unwrap_or_default();
-            let approved = Approved::of(&run, &guards, self.clock.now());
+            let approved = Approved::of(&run, record.plan.as_ref(), self.clock.now());
             if approved.ceilings.is_empty() {
                 continue;
             }
