@@ -69,6 +69,15 @@ impl Approved {
     }
 }
 
+/// How somebody's coverage ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// It goes on in another group, or on another plan.
+    None,
+    Stated,
+    Absent,
+}
+
 type Rosters = BTreeMap<String, BTreeMap<String, Record>>;
 
 /// The world as a plan found it.
@@ -649,10 +658,15 @@ impl Judge {
             }
         }
         let Some(decided) = decided else {
+            // A failure that is no add leaves it open whether somebody of such a group is on record;.
+            if self.once_strange.contains(group) && self.failed.contains(id) {
+                return Ok(None);
+            }
             let text = format!("{id} of {group} was removed by {run}, and no plan of s{owner} says so");
             return Err(Violation::new("P2", text));
         };
-        let is_weak = self.judge_removal(group, id, &decided)?;
+        let loss = self.judge_removal(group, id, &decided)?;
+        let is_weak = loss == Loss::Absent;
         let seen = &self.runs[&decided];
         let export = seen.file.as_ref().map(|name| &self.files[name].1).filter(|_| is_weak);
         // Whoever was covered under both ids loses nothing by losing one.
@@ -668,13 +682,13 @@ impl Judge {
                 return Err(Violation::new("P1", text));
             }
         }
-        Ok(Some((decided, is_weak)))
+        Ok((loss != Loss::None).then_some((decided, is_weak)))
     }
 
     /// Whether the run that decided a removal had a reason, and kept its limits.
-    fn judge_removal(&mut self, group: &str, id: &str, decided: &RunId) -> Step<bool> {
+    fn judge_removal(&mut self, group: &str, id: &str, decided: &RunId) -> Step<Loss> {
         let confirm = |seen: &Seen| self.confirm_absence[seen.source];
-        let Some(seen) = self.runs.get(decided) else { return Ok(false) };
+        let Some(seen) = self.runs.get(decided) else { return Ok(Loss::None) };
         let (needed, name) = (confirm(seen), seen.file.clone().unwrap_or_default());
         let export = &self.files[&name].1;
         let size = seen.sizes.get(group).copied().unwrap_or_default();
@@ -685,7 +699,7 @@ impl Judge {
             None => true,
             Some(Said::Off) => false,
             Some(Said::Covered { group: to, .. }) if people::reference(to) != group || self.replaces[seen.source] => {
-                return self.judge_move(group, id, decided).map(|()| false);
+                return self.judge_move(group, id, decided).map(|()| Loss::None);
             }
             Some(said) => return bad("P1", format!("it says {said:?}")),
         };
@@ -719,7 +733,7 @@ impl Judge {
             self.losses.entry(group.to_owned()).or_default().push(loss);
             self.judge_losses(group, id, decided)?;
         }
-        Ok(is_absent)
+        Ok(if is_absent { Loss::Absent } else { Loss::Stated })
     }
 
     /// Whether a group loses people bit by bit, each time within the limits of one export.
@@ -731,7 +745,10 @@ impl Judge {
         if recent.iter().all(|(_, _, run, _)| run == decided) {
             return Ok(());
         }
-        let lost: BTreeSet<&String> = recent.iter().map(|(_, id, ..)| id).collect();
+        let recent_of = |lost: &String| recent.iter().any(|(_, id, run, _)| id == lost && run == decided);
+        // Who came back since is no loss.
+        let is_gone = |lost: &&String| *lost == id || !seen.covered.contains_key(*lost) || recent_of(lost);
+        let lost: BTreeSet<&String> = recent.iter().map(|(_, id, ..)| id).filter(is_gone).collect();
         let floor = if recent.iter().all(|(.., is_stated)| *is_stated) { 3 } else { 1 };
         // Whoever left before and is still counted is counted twice, in rosterd's favour.
         let whole = seen.sizes.get(group).copied().unwrap_or_default() + lost.len();

@@ -115,9 +115,14 @@ impl Standing {
     pub(crate) fn covers(self, today: NaiveDate) -> bool {
         match self {
             Self::Outside => false,
-            Self::Active { start, end } => start <= today && end.is_none_or(|end| end < start || today <= end),
+            // An end before the start belongs to a time before, and covers to its last day.
+            Self::Active { start, end } => match end {
+                Some(end) if end < start => today <= end || start <= today,
+                Some(end) => start <= today && today <= end,
+                None => start <= today,
+            },
             // A stated end that is still to come is notice given.
-            Self::Left { start, end } => end.is_some_and(|end| start <= end && start <= today && today <= end),
+            Self::Left { start, end } => end.is_some_and(|end| today <= end && (start <= today || end < start)),
         }
     }
 }
