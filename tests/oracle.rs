@@ -45,8 +45,8 @@ use history::History;
 use judge::Violation;
 use tally::Tally;
 
-/// Histories in the normal test run.
-const SEEDS: u64 = 300;
+/// Histories in the normal test run: a minute or two in a debug build.
+const SEEDS: u64 = 60;
 /// With so many histories everything that the generator knows must have happened.
 const ENOUGH: u64 = 300;
 
