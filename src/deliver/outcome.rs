@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::api::Results;
+use crate::api::{Operation, Results};
 use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::{ConfirmedRoster, Entry};
 use crate::store::{ChangeKind, MemberChange};
@@ -29,6 +29,8 @@ pub fn outcome(
 ) -> Outcome {
     let failed: BTreeSet<&str> = results.failures.iter().map(|failure| failure.reference_id.as_str()).collect();
     let has_failed = |id: &ReferenceId| failed.contains(id.as_str());
+    let adds = results.failures.iter().filter(|failure| failure.operation == Operation::Add);
+    let not_added: BTreeSet<&str> = adds.map(|failure| failure.reference_id.as_str()).collect();
     let mut members = Vec::with_capacity(payload.len());
     let mut former: BTreeSet<ReferenceId> =
         confirmed.map(|roster| roster.former().iter().cloned().collect()).unwrap_or_default();
@@ -46,7 +48,9 @@ pub fn outcome(
                 }
                 members.push(entry.clone());
             }
-            None if has_failed(id) => changes.push(change(id, ChangeKind::AddFailed, None, None)),
+            None if not_added.contains(id.as_str()) => changes.push(change(id, ChangeKind::AddFailed, None, None)),
+            // Something else failed: the API knows them, in a group whose members nobody knew before. Who may be covered is not left out
+            // of the next roster.
             None => {
                 let kind = if former.remove(id) { ChangeKind::Returned } else { ChangeKind::Added };
                 changes.push(change(id, kind, None, Some(entry)));

@@ -262,7 +262,7 @@ impl Export {
         // A row that covers wins over one that has ended; one that waives contradicts it.
         let is_waived = |row: &&Row| row.standing.covers(today) && row.record.plan == WAIVED;
         let is_apart = |row: &&&Row| row.group != first.group || row.record != first.record;
-        if covered.iter().any(|row| is_apart(&row)) || rows.iter().any(|row| is_waived(row)) {
+        if covered.iter().any(is_apart) || rows.iter().any(is_waived) {
             return Some(Said::Doubt);
         }
         Some(Said::Covered { group: first.group, record: first.record.clone() })
@@ -368,7 +368,7 @@ fn apply(flaw: &Flaw, rows: &mut Vec<Row>, shape: &mut Shape, company: &Company)
             if let Some(at) = place(rows, *person) {
                 let mut second = rows[at].clone();
                 match flaw {
-                    Flaw::TwiceDifferent(_) => second.record.street = "99 Other St".to_owned(),
+                    Flaw::TwiceDifferent(_) => "99 Other St".clone_into(&mut second.record.street),
                     Flaw::TwoGroups(_) => second.group = other_group(rows, second.group),
                     _ => {}
                 }

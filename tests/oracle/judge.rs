@@ -419,7 +419,9 @@ impl Judge {
                 let parts: Vec<Part> = record.differing(&new).into_iter().filter(|part| again.contains(part)).collect();
                 let who = [Part::Last, Part::Born, Part::Email];
                 drifted += usize::from(1 < parts.iter().filter(|part| who.contains(part)).count());
-                parts.into_iter().for_each(|part| *changed.entry(part).or_default() += 1);
+                for part in parts {
+                    *changed.entry(part).or_default() += 1;
+                }
             }
         }
         let bad = |text: String| Err(Violation::new("P2", format!("{run} accepted {name}: {text}")));
@@ -531,8 +533,8 @@ impl Judge {
 
     fn carried_out(&mut self, request: &RequestLog, journal: &Journal, tally: &mut Tally) -> Step {
         let group = request.group.clone();
-        let of_group = journal.sent.iter().enumerate().filter(|(_, sent)| sent.group == group);
-        let Some((at, sent)) = of_group.filter(|(_, sent)| sent.at <= request.accepted_at).last() else {
+        let mut of_group = journal.sent.iter().enumerate().filter(|(_, sent)| sent.group == group);
+        let Some((at, sent)) = of_group.rfind(|(_, sent)| sent.at <= request.accepted_at) else {
             return Err(Violation::new("P4", format!("{} came from nowhere", request.request_id)));
         };
         for failure in &request.failures {
@@ -881,7 +883,7 @@ impl Judge {
                     }
                 }
             }
-            for entry in confirmed.iter().flat_map(|roster| roster.members()) {
+            for entry in confirmed.iter().flat_map(rosterd::roster::ConfirmedRoster::members) {
                 if !members.contains_key(entry.member.reference_id.as_str()) {
                     wrong.push(format!("{reference}: {} is confirmed and not covered", entry.member.reference_id));
                 }

@@ -2,7 +2,7 @@
 //! the strict sandbox behind them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -79,10 +79,10 @@ pub(crate) struct Rig<'h> {
 /// A folder on a RAM disk where there is one: histories write much and keep nothing.
 fn home() -> tempfile::TempDir {
     let shm = Path::new("/dev/shm");
-    if shm.is_dir() {
-        if let Ok(home) = tempfile::Builder::new().prefix("rosterd-oracle").tempdir_in(shm) {
-            return home;
-        }
+    if shm.is_dir()
+        && let Ok(home) = tempfile::Builder::new().prefix("rosterd-oracle").tempdir_in(shm)
+    {
+        return home;
     }
     tempfile::tempdir().unwrap()
 }
@@ -241,9 +241,8 @@ impl<'h> Rig<'h> {
                     self.tally.rechecks += 1;
                     self.say(|| format!("  re-check {} is {:?}", run.run, run.state));
                 }
-                Ok(Some(Rechecked::NothingDue | Rechecked::Impossible(_)) | None) => {}
+                Ok(Some(Rechecked::NothingDue | Rechecked::Impossible(_)) | None) | Err(SyncError::Api(_)) => {}
                 Err(_) if self.is_stopped() => {}
-                Err(SyncError::Api(_)) => {}
                 Err(error) => return Err(Violation::new("P6", format!("an appointment failed: {error}"))),
             }
             self.revive().await?;
@@ -752,7 +751,7 @@ fn morning(day: NaiveDate) -> DateTime<Utc> {
 }
 
 /// Claims a file that settled.
-fn claim(inbox: &PathBuf, name: &str, now: DateTime<Utc>) -> rosterd::intake::spool::Claimed {
+fn claim(inbox: &Path, name: &str, now: DateTime<Utc>) -> rosterd::intake::spool::Claimed {
     let spool = Spool::open(inbox).unwrap();
     let found = spool.list().unwrap().into_iter().find(|found| found.name == name).unwrap();
     let Thing::File(sighting) = found.thing else { panic!("{name} is no file") };
