@@ -69,7 +69,11 @@ fn missing(input: &Input<'_>, decision: &Decision<'_>) -> String {
     let known = input.absences.get(decision.reference_id);
     let before = known.map_or(0, |absence| absence.exports);
     let seen = before.saturating_add(u32::from(!input.is_repeat)).max(1);
-    let since = known.map_or(input.now, |absence| absence.since).format("%Y-%m-%dT%H:%M:%SZ");
+    // Not the time of this run: the same plan made twice says the same.
+    let since = known.map_or_else(
+        || "this one".to_owned(),
+        |absence| format!("the one of {}", absence.since.format("%Y-%m-%dT%H:%M:%SZ")),
+    );
     let needed = input.policy.confirm_absence;
     let exports = if seen == 1 { "1 accepted export".to_owned() } else { format!("{seen} accepted exports in a row") };
     let confirmed = if seen < needed && input.approval.is_some() {
@@ -77,5 +81,5 @@ fn missing(input: &Input<'_>, decision: &Decision<'_>) -> String {
     } else {
         format!(" ({needed} confirm an absence)")
     };
-    format!("missing from {exports}, first from the one of {since}{confirmed}")
+    format!("missing from {exports}, first from {since}{confirmed}")
 }

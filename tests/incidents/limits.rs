@@ -21,7 +21,7 @@ fn incident_canquery_34_small_groups_are_guarded() {
     // The only one of its group, two of five, two of twelve.
     let few = [large.clone(), without(&five, &[1, 2]), without(&twelve, &[1, 2])].concat();
     let held = lab.go("few.csv", csv(&few)).ends(3, "partial");
-    assert_eq!(held.held_by(), ["empty", "removals", "rolling_removals"]);
+    assert_eq!(held.held_by(), ["empty", "removals"]);
     let held =
         held.shows("all 1 members of hris-one would be removed").shows("2 of 5 members of hris-five would be removed");
     held.shows("2 of 12 members of hris-twelve would be removed (limit 1 = 10%)").doubts("O001", "yes");
@@ -196,7 +196,7 @@ fn incident_kanidm_4352_a_plan_says_what_the_pass_does() {
     two.last_mut().unwrap().street = "2 New St".into();
     two.push(worker("north", 1));
     let mixed = lab.go("two.csv", csv(&two)).ends(3, "partial");
-    assert_eq!(mixed.held_by(), ["removals", "rolling_removals"]);
+    assert_eq!(mixed.held_by(), ["removals"]);
     let classes = ["new", "changed", "terminated", "missing", "kept"].map(|class| mixed.count(class));
     assert_eq!(classes, [2, 1, 1, 1, 8]);
     assert_eq!(lab.removed(), ["E001", "E005"]);

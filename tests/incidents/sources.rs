@@ -82,7 +82,7 @@ fn incident_keycloak_48781_wrong_search_scope_found_nobody() {
     let all = [staff("east", 10), staff("west", 10)].concat();
     lab.go("all.csv", csv(&all)).ends(0, "completed");
     let scope = lab.go("scope.csv", csv(&all[10..])).ends(3, "held");
-    assert_eq!(scope.held_by(), ["empty", "removals", "rolling_removals", "rows_dropped"]);
+    assert_eq!(scope.held_by(), ["empty", "removals", "rows_dropped"]);
     scope
         .shows("10 rows, 20 in the last accepted export")
         .tells("Nobody gained or lost coverage because of this file.");
@@ -90,7 +90,7 @@ fn incident_keycloak_48781_wrong_search_scope_found_nobody() {
     // Without a look at the whole file, the group that came back empty is held, and the other goes on.
     lab.edit("[guards]\n", "[guards]\nrows_dropped = \"off\"\n");
     let scope = lab.go("scope2.csv", csv(&staff("west", 11))).ends(3, "partial");
-    assert_eq!(scope.held_by(), ["empty", "removals", "rolling_removals"]);
+    assert_eq!(scope.held_by(), ["empty", "removals"]);
     scope.shows("all 10 members of hris-east would be removed");
     lab.holds(WEST, &ids(&staff("west", 11)));
     lab.holds(EAST, &ids(&staff("east", 10)));
@@ -192,7 +192,7 @@ fn incident_feed_me_422_every_account_suspended() {
     let all = staff("east", 8);
     lab.go("one.csv", csv(&all)).ends(0, "completed");
     let everybody = lab.go("two.csv", csv(&terminated(&all, &[1, 2, 3, 4, 5, 6, 7, 8]))).ends(3, "partial");
-    assert_eq!(everybody.held_by(), ["empty", "rolling_removals", "terminations"]);
+    assert_eq!(everybody.held_by(), ["empty", "terminations"]);
     everybody.shows("all 8 members of hris-east would be removed").doubts("E008", "yes");
     lab.holds(EAST, &ids(&all));
 }
