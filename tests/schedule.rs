@@ -636,6 +636,8 @@ fn coverage_to_the_end_of_the_month_ends_with_february_and_a_rehire_before_that_
         changed.sources[0].eligibility.as_mut().unwrap().coverage_ends = config::CoverageEnds::EndOfMonth;
         world.config = Arc::new(changed);
         let running = world.daemon().await;
+        let hired = with(&["E7", "E8", "E9"].map(|id| (id, "d1", "Active", "01/05/2020", "")));
+        world.deliver(&running, "january.csv", &hired).await;
         let rows = with(&[
             ("E7", "d1", "Terminated", "01/05/2020", "02/05/2026"),
             ("E8", "d1", "Active", "03/09/2026", "02/05/2026"),
