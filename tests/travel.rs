@@ -25,7 +25,7 @@ mod tests {
     use rosterd::sandbox::audit::Violation;
     use rosterd::sandbox::script::{FailOn, Fault, On, Rule, Script};
     use rosterd::sandbox::{self, Sandbox};
-    use rosterd::store::{Back, RunFilter, Store, Until};
+    use rosterd::store::{Back, Store, Until};
     use rosterd::sync::Desk;
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
