@@ -1,7 +1,7 @@
 //! The re-check: on a day without a new file, first and last days that have come are found in the last accepted export.
 //!
 //! Nothing is recorded when nothing is due. What is due goes the way of every export, as a copy of the file with a run and a
-//! receipt of its own. That a re-check is no newer export is kept by [`super::repeat`]: it counts no absence twice, does not
+//! receipt of its own. That a re-check is no newer export is kept by `sync::repeat`: it counts no absence twice, does not
 //! satisfy `expect_by`, and leaves a newer export that is held where it is.
 
 use tracing::{info, warn};
