@@ -174,6 +174,12 @@ impl Baseline {
         }
     }
 
+    /// Whom the last of what is queued adds: they are not covered here yet.
+    fn joining(&self) -> impl Iterator<Item = &Entry> {
+        let is_new = |entry: &&Entry| crate::roster::find(self.covered(), &entry.member.reference_id).is_none();
+        self.queued.iter().flatten().filter(is_new)
+    }
+
     /// Whether the last of what is queued leaves this person out.
     fn is_leaving(&self, reference_id: &ReferenceId) -> bool {
         self.queued.as_ref().is_some_and(|queued| crate::roster::find(queued, reference_id).is_none())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::roster::ids::{GroupRef, ReferenceId};
+use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Absence, Entry, Person, Standing, Uncovered};
 
@@ -59,7 +59,13 @@ impl<'a> Place<'_, 'a> {
     fn has_own_members(&self) -> bool {
         let covered = self.baseline.map_or(&[][..], Baseline::covered);
         let awaited = self.whereabouts.awaited_in(self.group).iter().map(|awaited| awaited.entry);
-        covered.iter().chain(awaited).any(|entry| self.is_own(entry))
+        let joining = self.baseline.into_iter().flat_map(Baseline::joining);
+        covered.iter().chain(awaited).chain(joining).any(|entry| self.is_own(entry))
+    }
+
+    /// The other group that a person belongs to, and the source that owns them.
+    fn elsewhere(&self, id: &ReferenceId) -> Option<(&'a GroupRef, &'a SourceName)> {
+        self.whereabouts.other_than(self.group, id, self.input.source)
     }
 
     fn is_own(&self, entry: &Entry) -> bool {
@@ -81,13 +87,9 @@ impl<'a> Place<'_, 'a> {
         let length = base.len();
         let awaited = self.whereabouts.awaited_in(self.group).iter();
         base.extend(awaited.map(|awaited| Base { entry: awaited.entry, from: Some(awaited.from), is_awaited: true }));
-        let is_new_elsewhere = |entry: &&Entry| {
-            let id = &entry.member.reference_id;
-            !self.is_own(entry)
-                && !baseline.arriving.contains_key(id)
-                && crate::roster::find(baseline.covered(), id).is_none()
-        };
-        let others = baseline.queued.iter().flatten().filter(is_new_elsewhere);
+        let is_new_elsewhere =
+            |entry: &&Entry| !self.is_own(entry) && !baseline.arriving.contains_key(&entry.member.reference_id);
+        let others = baseline.joining().filter(is_new_elsewhere);
         base.extend(others.map(|entry| Base { entry, from: None, is_awaited: true }));
         if base.len() != length {
             base.sort_by(|a, b| a.entry.member.reference_id.cmp(&b.entry.member.reference_id));
@@ -243,7 +245,7 @@ impl<'a> Place<'_, 'a> {
     fn newcomer(&self, person: &'a Person) -> Option<Decision<'a>> {
         let id = &person.reference_id;
         let doubt = match &person.standing {
-            Standing::Covered(member) => match self.whereabouts.other_than(self.group, id) {
+            Standing::Covered(member) => match self.elsewhere(id) {
                 None => return Some(self.joins(person, member)),
                 Some((_, owner)) if owner != self.input.source => Doubt::OtherSource(owner.clone()),
                 Some((from, _)) => {
@@ -253,7 +255,7 @@ impl<'a> Place<'_, 'a> {
             },
             Standing::Uncovered(_) => return None,
             // Whoever is covered in another group is decided about there.
-            Standing::Invalid | Standing::Conflict if self.whereabouts.other_than(self.group, id).is_some() => {
+            Standing::Invalid | Standing::Conflict if self.elsewhere(id).is_some() => {
                 return None;
             }
             Standing::Invalid => Doubt::Invalid,

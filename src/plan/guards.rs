@@ -434,16 +434,20 @@ impl Judge<'_, '_> {
         (largest < after && !group.is_held).then(|| self.judge(seen, Target::Group(at)))
     }
 
-    /// A group that nobody would be left in. Where people move, also one in which nobody is left of those who are in it now, whoever
-    /// joins: that is what a wrong group column looks like, and its first part would be an empty roster. Looked at twice: on the plain difference, so that one approval covers it, and when
-    /// everything else is decided, since whoever may not join does not keep a group from being emptied.
+    /// A group that nobody would be left in, if only until those arrive who first have to leave another group: the first part of its
+    /// roster would be an empty one. Where people move, also a group in which nobody is left of those who are in it now, whoever
+    /// joins: that is what a wrong group column looks like. Looked at twice: on the plain difference, so that one approval covers
+    /// it, and when everything else is decided, since whoever may not join does not keep a group from being emptied.
     fn emptied(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
         let tally = Tally::of(group);
         let removed = tally.missing + tally.terminated + tally.moved_out;
-        let stays = |decision: &Decision<'_>| decision.before.is_some() && decision.after.is_some();
-        let is_exchanged = 0 < tally.moved_out && !group.decisions.iter().any(stays);
-        let is_emptied = 0 < tally.before && 0 < removed && (tally.after == 0 || is_exchanged);
-        let sum = format!("all {} members of {} would be removed", tally.before, group.group);
+        let any = |is: fn(&Decision<'_>) -> bool| group.decisions.iter().any(is);
+        let is_first_part_empty = !any(|decision| decision.after.is_some() && decision.from.is_none());
+        let is_exchanged = 0 < tally.moved_out && !any(|decision| decision.before.is_some() && decision.after.is_some());
+        // Whoever is not confirmed yet may be covered: by a first roster that is under way.
+        let before = group.baseline.map_or(0, |baseline| baseline.covered().len());
+        let is_emptied = 0 < before && 0 < removed && (is_first_part_empty || is_exchanged);
+        let sum = format!("all {before} members of {} would be removed", group.group);
         let seen = Seen { guard: "empty", group: Some(group.group), value: removed, limit: 0, sum };
         is_emptied.then(|| self.judge(seen, Target::Removals(at)))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::roster::ids::{GroupRef, ReferenceId};
 
-use super::{Class, Decision, Doubt, GroupPlan, Hitch, mutants};
+use super::{Baseline, Class, Decision, Doubt, GroupPlan, Hitch, mutants};
 
 /// A decision's position, and why it cannot stand.
 type Hold = (usize, usize, Doubt);
@@ -17,12 +17,13 @@ pub(super) fn keep_in_step(groups: &mut [GroupPlan<'_>]) {
     }
     let places: BTreeMap<GroupRef, usize> =
         groups.iter().enumerate().map(|(at, group)| (group.group.clone(), at)).collect();
+    let bound = bound(groups);
     loop {
         let holds: Vec<Hold> = groups
             .iter()
             .enumerate()
             .flat_map(|(at, group)| group.decisions.iter().enumerate().map(move |(place, one)| (at, place, group, one)))
-            .filter_map(|(at, place, group, one)| Some((at, place, hitch(groups, &places, group, one)?)))
+            .filter_map(|(at, place, group, one)| Some((at, place, hitch(groups, (&places, &bound), group, one)?)))
             .collect();
         if holds.is_empty() {
             return;
@@ -35,19 +36,31 @@ pub(super) fn keep_in_step(groups: &mut [GroupPlan<'_>]) {
     }
 }
 
+/// Whom rosters that are queued for held groups will add there: such a roster is not taken back, so these people join nowhere else.
+fn bound(groups: &[GroupPlan<'_>]) -> BTreeMap<ReferenceId, GroupRef> {
+    let held = groups.iter().filter(|group| group.is_held);
+    let joining = held.flat_map(|group| {
+        let entries = group.baseline.into_iter().flat_map(Baseline::joining);
+        entries.map(|entry| (entry.member.reference_id.clone(), group.group.clone()))
+    });
+    joining.collect()
+}
+
 /// Why this side of a move cannot go on; none when it can, and for whoever does not move.
 fn hitch(
     groups: &[GroupPlan<'_>],
-    places: &BTreeMap<GroupRef, usize>,
+    (places, bound): (&BTreeMap<GroupRef, usize>, &BTreeMap<ReferenceId, GroupRef>),
     group: &GroupPlan<'_>,
     decision: &Decision<'_>,
 ) -> Option<Doubt> {
     let (from, to, other) = match &decision.class {
         Class::MovedOut { to, .. } => (group.group, to, to),
         Class::MovedIn { from } => (from, group.group, from),
-        Class::New
-        | Class::Returning
-        | Class::Changed(_)
+        Class::New | Class::Returning => {
+            let first = bound.get(decision.reference_id).filter(|first| *first != group.group)?;
+            return Some(Doubt::Moving { from: first.clone(), to: group.group.clone(), why: Hitch::OtherSide });
+        }
+        Class::Changed(_)
         | Class::Unchanged
         | Class::Terminated(_)
         | Class::Missing

@@ -15,6 +15,8 @@ pub(super) struct Whereabouts<'a> {
     awaited: HashMap<&'a ReferenceId, Awaited<'a>>,
     /// The same by group, sorted by reference id.
     by_group: BTreeMap<&'a GroupRef, Vec<Awaited<'a>>>,
+    /// The group that a queued roster is about to add a person to who is not covered there.
+    queued: HashMap<&'a ReferenceId, (&'a GroupRef, &'a Entry)>,
 }
 
 /// Somebody on the way to a group. Between two groups nobody is confirmed anywhere: only the queued roster knows of them.
@@ -35,10 +37,14 @@ impl<'a> Whereabouts<'a> {
         let covered = |(group, baseline): (&'a GroupRef, &'a Baseline)| {
             baseline.covered().iter().map(move |entry| (&entry.member.reference_id, (group, entry)))
         };
+        let queued = |(group, baseline): (&'a GroupRef, &'a Baseline)| {
+            baseline.joining().map(move |entry| (&entry.member.reference_id, (group, entry)))
+        };
         let mut places = Self {
             covered: baselines.iter().flat_map(covered).collect(),
             awaited: HashMap::new(),
             by_group: BTreeMap::new(),
+            queued: baselines.iter().flat_map(queued).collect(),
         };
         for (group, baseline) in baselines {
             for (id, from) in &baseline.arriving {
@@ -78,10 +84,18 @@ impl<'a> Whereabouts<'a> {
         self.awaited.get(id)
     }
 
-    /// The group other than this one that the person belongs to, and the source that owns them.
-    pub(super) fn other_than(&self, group: &GroupRef, id: &ReferenceId) -> Option<(&'a GroupRef, &'a SourceName)> {
+    /// The group other than this one that the person belongs to, and the source that owns them. What `source` itself has queued
+    /// counts for nothing: the plan that asks takes its place.
+    pub(super) fn other_than(
+        &self,
+        group: &GroupRef,
+        id: &ReferenceId,
+        source: &SourceName,
+    ) -> Option<(&'a GroupRef, &'a SourceName)> {
         let covered = self.covered.get(id).copied();
         let place = covered.or_else(|| self.awaited.get(id).map(|awaited| (awaited.to, awaited.entry)));
+        let claimed = || self.queued.get(id).copied().filter(|(_, entry)| entry.origin.source != *source);
+        let place = place.or_else(claimed);
         place.filter(|(known, _)| *known != group).map(|(known, entry)| (known, &entry.origin.source))
     }
 }

@@ -4,8 +4,11 @@
 //! with a `From<V1>`, raise [`Kind::version`], and keep the fixture of the old one). Runs, batches, plans and what is
 //! known of sources are JSON, which may gain optional fields. All are compressed.
 
+use std::cell::RefCell;
+
 use memchr::memmem;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zstd::bulk::Decompressor;
 
 use super::StoreError;
 use super::envelope::{self, Kind};
@@ -108,7 +111,22 @@ fn unpack(kind: Kind, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> 
     if version != 1 {
         return Err(kind.corrupt("has a version that never was"));
     }
-    zstd::decode_all(packed).map_err(|_| kind.corrupt("cannot be unpacked"))
+    unzstd(packed).ok_or_else(|| kind.corrupt("cannot be unpacked"))
+}
+
+/// Unpacks what [`pack`] packed: a frame that says how long its content is. Its checksum has been looked at before, so the length
+/// is what was written. A context costs more than most records, so each thread keeps one.
+fn unzstd(packed: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    let length = usize::try_from(zstd::zstd_safe::get_frame_content_size(packed).ok()??).ok()?;
+    CONTEXT.with_borrow_mut(|kept| {
+        let mut context = kept.take().map_or_else(Decompressor::new, Ok).ok()?;
+        let body = context.decompress(packed, length).ok();
+        *kept = Some(context);
+        body
+    })
 }
 
 fn unwritable(error: &dyn std::error::Error) -> StoreError {

@@ -17,10 +17,6 @@ use super::rig::Step;
 use super::tally::Tally;
 use super::watch::{Journal, Sent, roster};
 
-/// Whether a plan sees whom another source's roster is about to add that has not left yet. While it does not, two sources that claim
-/// one person in two groups within moments are both obeyed, and the API has to refuse one of them.
-const QUEUED_CLAIMS_SHOW: bool = false;
-
 /// What is wrong, and which property says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
@@ -453,12 +449,7 @@ impl Judge {
         // Of a group that was there before, nobody here knew whom it covers.
         let known = |(id, from): &&(String, String)| {
             let is_known = !self.once_strange.contains(from) || journal.confirmed.contains_key(from);
-            // Of two sources that claim one person at the same time, the second does not see the first one's roster before it leaves.
-            let of_source = |earlier: &&Sent| {
-                let theirs = earlier.members.get(id).filter(|_| earlier.group == *from);
-                theirs.is_some_and(|theirs| QUEUED_CLAIMS_SHOW || theirs.source == sent.members[id].source)
-            };
-            is_known && earlier.iter().any(|earlier| of_source(&earlier))
+            is_known && earlier.iter().any(|earlier| earlier.group == *from && earlier.members.contains_key(id))
         };
         if let Some((id, from)) = sent.elsewhere.iter().find(known) {
             return Err(Violation::new("P5", format!("{group}: {id} was submitted while covered in {from}")));

@@ -15,8 +15,8 @@ use rosterd::control::{Answer, Question, Refusal};
 use rosterd::deliver::{self, Deliverer};
 use rosterd::intake::settle::{Ready, Thing};
 use rosterd::intake::spool::Spool;
-use rosterd::report::{RunState, Trigger};
-use rosterd::roster::ids::SourceName;
+use rosterd::report::{GuardVerdict, RunState, Trigger};
+use rosterd::roster::ids::{RunId, SourceName};
 use rosterd::sandbox::script::{FailOn, Fault, On, Rule, Script};
 use rosterd::sandbox::{Sandbox, Settings};
 use rosterd::store::{RunFilter, Store};
@@ -415,7 +415,10 @@ impl<'h> Rig<'h> {
         self.tally.spend("passes", begun);
         match passed {
             Err(_) => return Err(Violation::new("P6", "a pass over a file does not end".to_owned())),
-            Ok(Ok(run)) => self.say(|| format!("  {} is {:?}: {:?}", run.run, run.state, run.reason)),
+            Ok(Ok(run)) => {
+                self.say(|| format!("  {} is {:?}: {:?}", run.run, run.state, run.reason));
+                self.say(|| self.planned(&run.run));
+            }
             Ok(Err(SyncError::Api(error))) => {
                 self.say(|| format!("  put off: {error}"));
                 if let Some(process) = &mut self.process {
@@ -430,6 +433,20 @@ impl<'h> Rig<'h> {
         }
         drop(desk);
         self.revive().await
+    }
+
+    /// What the plan of a run does, for whoever reads a history.
+    fn planned(&self, run: &RunId) -> String {
+        let record = self.store().and_then(|store| store.run(run).ok().flatten());
+        let Some(plan) = record.and_then(|record| record.plan) else { return "  no plan".to_owned() };
+        let groups = plan.groups.iter().map(|group| {
+            let mut told = serde_json::to_value(group).unwrap();
+            let is_said = |value: &serde_json::Value| value.as_array().is_none_or(|list| !list.is_empty());
+            told.as_object_mut().unwrap().retain(|key, value| key != "reasons" && is_said(value));
+            format!("    {told}")
+        });
+        let held = plan.guards.iter().filter(|guard| guard.verdict != GuardVerdict::Pass);
+        groups.chain(held.map(|guard| format!("    {:?}: {}: {}", guard.verdict, guard.guard, guard.sum))).collect::<Vec<_>>().join("\n")
     }
 
     // === the machine ===
@@ -734,7 +751,8 @@ impl<'h> Rig<'h> {
             }
         }
         if let Some(group) = store.groups_with_work().unwrap().first() {
-            return Err(Violation::new("P6", format!("work of {group} is left")));
+            let batch = store.work(group).unwrap().map(|work| serde_json::to_string(&work.batch).unwrap());
+            return Err(Violation::new("P6", format!("work of {group} is left: {}", batch.unwrap_or_default())));
         }
         Ok(())
     }
