@@ -78,6 +78,10 @@ fn covered(reference_id: &str, in_group: &str) -> Person {
     person(reference_id, Some(in_group), Standing::Covered(Box::new(member(reference_id, "Erie"))))
 }
 
+fn gone(reference_id: &str) -> Person {
+    person(reference_id, Some("acme"), Standing::Uncovered(Uncovered::Terminated))
+}
+
 fn named(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:04}")).collect()
 }
@@ -309,27 +313,40 @@ fn a_person_of_another_source_keeps_that_sources_record() {
 
 /// The plan of a file that names E1 alone, for a group with something under way.
 fn plan_beside<T>(baseline: Baseline, look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T) -> T {
+    plan_of([("acme", baseline)], vec![covered("E1", "acme")], look)
+}
+
+/// The plan of a file for groups with something under way, with all limits off.
+fn plan_of<const N: usize, T>(
+    baselines: [(&str, Baseline); N],
+    people: Vec<Person>,
+    look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T,
+) -> T {
+    plan_with(&off(), baselines, people, look)
+}
+
+fn plan_with<const N: usize, T>(
+    guards: &Guards,
+    baselines: [(&str, Baseline); N],
+    mut people: Vec<Person>,
+    look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T,
+) -> T {
     let run = RunId::parse("run_1").unwrap();
     let source = SourceName::parse(HRIS).unwrap();
-    let baselines = BTreeMap::from([(group("acme"), baseline)]);
-    let reading = Reading {
-        people: vec![covered("E1", "acme")],
-        groups: BTreeMap::from([(group("acme"), "Acme".to_owned())]),
-        rows: 1,
-        ..Reading::default()
-    };
-    let (guards, absences) = (off(), BTreeMap::new());
+    let baselines = baselines.into_iter().map(|(name, baseline)| (group(name), baseline)).collect();
+    people.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+    let reading = Reading { rows: people.len() as u64, people, ..Reading::default() };
     let input = Input {
         run: &run,
         source: &source,
         reading: &reading,
         baselines: &baselines,
-        absences: &absences,
+        absences: &BTreeMap::new(),
         losses: &[],
         is_repeat: false,
         previous: None,
         modified: None,
-        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
+        policy: Policy { guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
         mistrust: None,
         approval: None,
         now: now(),
@@ -533,7 +550,6 @@ fn a_feed_that_loses_a_few_people_every_day_is_held() {
 
 #[test]
 fn a_few_leavers_whom_the_file_states_are_no_pattern() {
-    let gone = |id: &str| person(id, Some("acme"), Standing::Uncovered(Uncovered::Terminated));
     let case = |stated| {
         Case::confirmed(&["E1", "E2", "E3"]).file(vec![covered("E1", "acme"), covered("E2", "acme"), gone("E3")]).with(
             |case| {

@@ -662,8 +662,19 @@ impl Judge {
         let is_weak = loss == Loss::Absent;
         let seen = &self.runs[&decided];
         let export = seen.file.as_ref().map(|name| &self.files[name].1).filter(|_| is_weak);
+        // What the source said last of whoever has the new id: they may have moved on since, or left.
+        let mut said_last =
+            self.runs.range(..=run.clone()).rev().filter(|(_, seen)| seen.source == owner && seen.is_accepted);
+        let last = said_last.find_map(|(_, seen)| Some((&self.files[seen.file.as_ref()?].1, seen.today)));
+        let has_moved_on = |other: &String| match last.and_then(|(export, today)| export.said(other, today)) {
+            Some(Said::Covered { group: to, .. }) => people::reference(to) != group,
+            Some(Said::Off) => true,
+            // Listed under the new id only once: an operator released the old one, and the newest file has neither.
+            None => seen.approval.as_ref().is_some_and(|approved| approved.names_all(group, &[id.to_owned()].into())),
+            Some(Said::Doubt) => false,
+        };
         // Whoever was covered under both ids loses nothing by losing one.
-        let is_new = |other: &&String| !seen.covered.contains_key(*other);
+        let is_new = |other: &&String| !seen.covered.contains_key(*other) && !has_moved_on(other);
         for other in export.iter().flat_map(|export| export.ids()).filter(is_new) {
             let Some(Said::Covered { group: to, record }) = export.and_then(|export| export.said(other, seen.today))
             else {
@@ -880,20 +891,22 @@ impl Judge {
                 }
             }
         }
-        // Once wrong data was approved, the API may take one person for another, and refuse them for ever.
-        let requests = sandbox.requests();
-        let is_taken_for_another = |id: &str, group: &String| {
-            let last = requests.iter().rfind(|request| request.group == *group && request.completed_at.is_some());
-            let failures = last.iter().flat_map(|request| &request.failures);
-            // Under this id they are nowhere, or they would not be lacking.
-            let reasons = ["another reference_id", "active in another group"];
-            let is_about = |text: &str| reasons.iter().any(|reason| text.contains(reason));
-            failures.into_iter().any(|failure| failure.reference_id == id && is_about(&failure.reason))
-        };
-        let lacking = where_to.iter().filter(|(id, group)| !found.contains(**id) && !is_taken_for_another(id, group));
+        let lacking =
+            where_to.iter().filter(|(id, group)| !found.contains(**id) && !is_taken_for_another(sandbox, id, group));
         wrong.extend(lacking.map(|(id, group)| format!("{group}: {id} should be covered and is not")));
         wrong
     }
+}
+
+/// Once wrong data was approved, the API may take one person for another, and refuse them for ever.
+pub(crate) fn is_taken_for_another(sandbox: &Sandbox, id: &str, group: &str) -> bool {
+    let requests = sandbox.requests();
+    let last = requests.iter().rfind(|request| request.group == group && request.completed_at.is_some());
+    // Whoever were on a roster under this very id would not be lacking.
+    let reasons = ["another reference_id", "active in another group"];
+    let is_about = |text: &str| reasons.iter().any(|reason| text.contains(reason));
+    let mut failures = last.into_iter().flat_map(|request| &request.failures);
+    failures.any(|failure| failure.reference_id == id && is_about(&failure.reason))
 }
 
 fn of(source: usize) -> String {

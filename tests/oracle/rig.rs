@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::export::{Export, Flaw};
 use super::history::{Event, FIRST_DAY, History, Manner, Trouble, Wait, befall};
-use super::judge::{Approved, Judge, Violation};
+use super::judge::{Approved, Judge, Violation, is_taken_for_another};
 use super::people::{self, Company, Person, Standing};
 use super::tally::Tally;
 use super::watch::{Journal, Slot, Watched};
@@ -446,7 +446,10 @@ impl<'h> Rig<'h> {
             format!("    {told}")
         });
         let held = plan.guards.iter().filter(|guard| guard.verdict != GuardVerdict::Pass);
-        groups.chain(held.map(|guard| format!("    {:?}: {}: {}", guard.verdict, guard.guard, guard.sum))).collect::<Vec<_>>().join("\n")
+        groups
+            .chain(held.map(|guard| format!("    {:?}: {}: {}", guard.verdict, guard.guard, guard.sum)))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     // === the machine ===
@@ -750,9 +753,14 @@ impl<'h> Rig<'h> {
                 return Err(Violation::new("P6", text));
             }
         }
-        if let Some(group) = store.groups_with_work().unwrap().first() {
-            let batch = store.work(group).unwrap().map(|work| serde_json::to_string(&work.batch).unwrap());
-            return Err(Violation::new("P6", format!("work of {group} is left: {}", batch.unwrap_or_default())));
+        for group in store.groups_with_work().unwrap() {
+            let Some(batch) = store.work(&group).unwrap().map(|work| work.batch) else { continue };
+            // Whoever left one group and is refused by the other is tried for ever.
+            let is_refused = |id: &str| is_taken_for_another(&self.sandbox, id, group.as_str());
+            if batch.again == 0 || !batch.moves_in.iter().any(|arrival| is_refused(arrival.reference_id.as_str())) {
+                let text = format!("work of {group} is left: {}", serde_json::to_string(&batch).unwrap());
+                return Err(Violation::new("P6", text));
+            }
         }
         Ok(())
     }

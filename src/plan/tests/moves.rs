@@ -8,10 +8,13 @@ fn two_groups(acme: &[&str], bolt: &[&str], file: &[(&str, &str)]) -> Case {
 }
 
 fn payload_of(case: Case, name: &str) -> Vec<String> {
-    case.plan(|plan, input| {
-        let of = plan.groups.iter().find(|plan| plan.group.as_str() == name).unwrap();
-        of.payload(input).into_iter().map(|entry| entry.member.reference_id.to_string()).collect()
-    })
+    case.plan(|plan, input| sent(plan, input, name))
+}
+
+/// Whom the roster of a group would hold.
+fn sent(plan: &Plan<'_>, input: &Input<'_>, name: &str) -> Vec<String> {
+    let of = plan.groups.iter().find(|plan| plan.group.as_str() == name).unwrap();
+    of.payload(input).into_iter().map(|entry| entry.member.reference_id.to_string()).collect()
 }
 
 #[test]
@@ -81,6 +84,79 @@ fn a_group_that_moves_away_as_a_whole_waits_for_a_person() {
 }
 
 #[test]
+fn a_group_that_would_be_empty_until_somebody_arrives_waits_for_a_person() {
+    let file = |more: Vec<Person>| [vec![gone("E1"), covered("E8", "acme"), covered("E9", "bolt")], more].concat();
+    let bolt = || ("bolt", vec![entry("E8", HRIS), entry("E9", HRIS)]);
+    let case = || Case::confirmed(&["E1"]).with(|case| case.confirmed.push(bolt())).file(file(vec![]));
+    assert_eq!(
+        payload_of(case(), "acme"),
+        ["E1", "E8"],
+        "E8 has to leave bolt first, and without E1 nobody would be left"
+    );
+    let guards = case().report().guards;
+    assert!(guards.iter().any(|guard| guard.guard == "empty" && guard.verdict == GuardVerdict::Hold), "{guards:?}");
+    // With somebody who stays the group is never empty.
+    let stays = Case::confirmed(&["E1", "E2"]).with(|case| case.confirmed.push(bolt()));
+    assert_eq!(payload_of(stays.file(file(vec![covered("E2", "acme")])), "acme"), ["E2", "E8"]);
+}
+
+#[test]
+fn a_first_roster_that_is_under_way_is_not_emptied_behind_its_back() {
+    let entries = [entry("E1", HRIS)];
+    let acme = Baseline::new(None, GroupStanding::Ours).with_in_flight(&entries);
+    plan_of([("acme", acme)], vec![gone("E1")], |plan, input| {
+        assert_eq!(sent(plan, input, "acme"), ["E1"]);
+        let held = plan.guards.iter().find(|guard| guard.verdict == GuardVerdict::Hold).unwrap();
+        assert_eq!((held.guard.as_str(), held.sum.as_str()), ("empty", "all 1 members of acme would be removed"));
+    });
+}
+
+/// E2 and twenty others are about to join `acme`; nothing has left yet.
+fn about_to_join(source: &str) -> [(&'static str, Baseline); 2] {
+    let roster =
+        |name: &str, id: &str| Some(ConfirmedRoster::new(group(name), vec![entry(id, HRIS)], Vec::new(), now()));
+    let queued = vec![entry("E1", HRIS), entry("E2", source)];
+    let acme = Baseline::new(roster("acme", "E1"), GroupStanding::Ours).with_queued(queued);
+    [("acme", acme), ("bolt", Baseline::new(roster("bolt", "E9"), GroupStanding::Ours))]
+}
+
+#[test]
+fn whoever_is_about_to_join_one_group_joins_no_other_by_another_source() {
+    let file = vec![covered("E1", "acme"), covered("E2", "bolt"), covered("E9", "bolt")];
+    plan_of(about_to_join("payroll"), file, |plan, input| {
+        assert_eq!(sent(plan, input, "acme"), ["E1", "E2"]);
+        assert_eq!(sent(plan, input, "bolt"), ["E9"]);
+    });
+}
+
+#[test]
+fn whoever_is_about_to_join_goes_where_the_newer_file_says_unless_that_group_is_held() {
+    let file = || vec![covered("E1", "acme"), covered("E2", "bolt"), covered("E9", "bolt")];
+    plan_of(about_to_join(HRIS), file(), |plan, input| {
+        assert_eq!(payloads(plan, input), ["E1", "E2 E9"]);
+    });
+    // A held group keeps what is queued for it: E2 will be there.
+    let strangers = named("S", 20);
+    let file = file().into_iter().chain(strangers.iter().map(|id| covered(id, "acme"))).collect();
+    let guards = Guards { additions: Some(Limit::Share(0.5)), ..off() };
+    plan_with(&guards, about_to_join(HRIS), file, |plan, input| {
+        assert!(plan.groups[0].is_held);
+        assert_eq!(sent(plan, input, "bolt"), ["E9"]);
+        let doubt = Doubt::Moving { from: group("acme"), to: group("bolt"), why: Hitch::OtherSide };
+        assert_eq!(plan.groups[1].decisions[0].class, Class::Withheld(doubt));
+    });
+}
+
+#[test]
+fn a_group_that_the_newer_file_names_no_more_takes_back_whom_it_was_about_to_add() {
+    let acme = Baseline::new(None, GroupStanding::Ours).with_queued(vec![entry("E2", HRIS)]);
+    plan_of([("acme", acme)], vec![covered("E2", "bolt")], |plan, input| {
+        assert_eq!(payloads(plan, input), ["", "E2"]);
+        assert!(plan.groups[0].is_changed());
+    });
+}
+
+#[test]
 fn a_person_who_moves_with_another_name_and_birth_date_is_perhaps_somebody_else() {
     let mut other = member("E2", "Erie");
     other.last_name = "Other".into();
@@ -106,36 +182,12 @@ fn on_the_way<T>(people: Vec<Person>, has_left: bool, look: impl FnOnce(&Plan<'_
     let bolt = Baseline::new(roster("bolt", &["E9"]), GroupStanding::Ours)
         .with_queued(entries(&["E2", "E9"]))
         .with_arriving([(id("E2"), group("acme"))]);
-    let baselines = BTreeMap::from([(group("acme"), acme), (group("bolt"), bolt)]);
-    let reading = Reading { rows: people.len() as u64, people, ..Reading::default() };
-    let (run, source) = (RunId::parse("run_1").unwrap(), SourceName::parse(HRIS).unwrap());
-    let (guards, absences) = (off(), BTreeMap::new());
-    let input = Input {
-        run: &run,
-        source: &source,
-        reading: &reading,
-        baselines: &baselines,
-        absences: &absences,
-        losses: &[],
-        is_repeat: false,
-        previous: None,
-        modified: None,
-        policy: Policy { guards: &guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
-        mistrust: None,
-        approval: None,
-        now: now(),
-    };
-    look(&plan(input), &input)
+    plan_of([("acme", acme), ("bolt", bolt)], people, look)
 }
 
 /// The payloads of `acme` and `bolt`, joined.
 fn payloads(plan: &Plan<'_>, input: &Input<'_>) -> [String; 2] {
-    ["acme", "bolt"].map(|name| {
-        let of = plan.groups.iter().find(|plan| plan.group.as_str() == name).unwrap();
-        let ids: Vec<String> =
-            of.payload(input).into_iter().map(|entry| entry.member.reference_id.to_string()).collect();
-        ids.join(" ")
-    })
+    ["acme", "bolt"].map(|name| sent(plan, input, name).join(" "))
 }
 
 #[test]
