@@ -27,7 +27,7 @@ use secrecy::SecretString;
 
 pub use environment::Environment;
 pub use finding::{ConfigError, Finding};
-pub use keys::{KEY_PLACES, known_keys};
+pub use keys::{KEY_MISPLACED, NO_KEY, known_keys};
 
 use crate::intake::schedule::Cron;
 use crate::roster::ids::{GroupRef, PlanId, SourceName};
@@ -101,7 +101,7 @@ impl Mode {
 pub struct Api {
     /// Scheme, host and port, without a slash at the end. https, except on loopback.
     pub base_url: String,
-    /// The key; none when there is none in any of the three places ([`KEY_PLACES`]), which commands that need it say.
+    /// The key; none when there is none in any of the three places ([`NO_KEY`]), which commands that need it say.
     pub key: Option<SecretString>,
     /// Where the key came from; without a key, the file that this user may not read.
     pub key_origin: Option<String>,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::MemberSync;
 use crate::api::http::HttpApi;
 use crate::clock::Clock;
-use crate::config::{Config, KEY_PLACES, Mode, Source};
+use crate::config::{Config, Mode, NO_KEY, Source};
 use crate::control::client::Client;
 use crate::control::server::{Answerer, Body};
 use crate::control::{Answer, ControlError, Export, Progress, Question, Refusal};
@@ -77,7 +77,7 @@ async fn answer_alone(
     mut progress: impl FnMut(Progress),
 ) -> Result<Answer, Failure> {
     if config.api.key.is_none() && needs_key(&question, config.mode) {
-        return Err(Failure::new(Ending::Config, KEY_PLACES));
+        return Err(Failure::new(Ending::Config, NO_KEY));
     }
     let clock = Clock::system();
     let api = HttpApi::new(&config.api, clock.clone());

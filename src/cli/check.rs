@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::api::MemberSync;
 use crate::api::http::HttpApi;
 use crate::clock::Clock;
-use crate::config::{Config, KEY_PLACES, Source};
+use crate::config::{Config, NO_KEY, Source};
 use crate::control::Refusal;
 use crate::export::problem::{Severity, likes};
 use crate::intake::spool::{Spool, SpoolError};
@@ -67,7 +67,7 @@ pub async fn check(
     let mut checks = vec![Checked::good("config", context.config.display().to_string())];
     checks.push(match &config.api.key {
         Some(_) => Checked::good("key", config.api.key_origin.clone().unwrap_or_default()),
-        None => Checked::bad("key", Ending::Config, KEY_PLACES),
+        None => Checked::bad("key", Ending::Config, NO_KEY),
     });
     checks.push(check_state(&config));
     checks.extend(check_trail(&config));

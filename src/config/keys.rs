@@ -129,7 +129,7 @@ pub(super) fn nearest(path: &str) -> String {
     const ALIKE: f64 = 0.84;
     let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
     if matches!(name, "key" | "api_key" | "token" | "secret") || name.ends_with("_api_key") {
-        return KEY_PLACES.to_owned();
+        return KEY_MISPLACED.to_owned();
     }
     let beside: BTreeSet<&str> = known_keys().filter_map(|key| strip_table(key, table)?.split('.').next()).collect();
     let likest = |names: &mut dyn Iterator<Item = &'static str>| {
@@ -151,8 +151,12 @@ pub(super) fn nearest(path: &str) -> String {
     }
 }
 
-/// Where an API key goes; what a command says that needs one and has none.
-pub const KEY_PLACES: &str = "an API key never stands in this file; put it into the systemd credential \
+/// What a command says that needs an API key and has none.
+pub const NO_KEY: &str = "no API key is set: put it into the systemd credential `vitable-api-key`, into a file that \
+    `api.api_key_file` names, or into the environment variable VITABLE_CONNECT_API_KEY";
+
+/// What the config is told where a key stands in it.
+pub const KEY_MISPLACED: &str = "an API key never stands in this file: put it into the systemd credential \
     `vitable-api-key`, into a file that `api.api_key_file` names, or into the environment variable \
     VITABLE_CONNECT_API_KEY";
 

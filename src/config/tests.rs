@@ -216,8 +216,8 @@ fn an_unknown_key_names_the_nearest_one_wherever_it_stands() {
         ),
         ("[source.plan]", "[source.guards]\nremoval = 1\n[source.plan]", "write `removals` if that is meant"),
         ("[[source]]", "[control]\nxyz = 1\n[[source]]", "known here: socket"),
-        ("base_url =", "key = \"s\"\nbase_url =", KEY_PLACES),
-        ("base_url =", "api_key = \"s\"\nbase_url =", KEY_PLACES),
+        ("base_url =", "key = \"s\"\nbase_url =", KEY_MISPLACED),
+        ("base_url =", "api_key = \"s\"\nbase_url =", KEY_MISPLACED),
     ];
     for (from, to, cure) in cases {
         let findings = findings_in(&edited(from, to), &nothing());
@@ -628,8 +628,8 @@ fn findings_in_the_environment_name_the_variable() {
         "write ROSTERD_API__TIMEOUT, with two underscores after the table"
     );
     assert_eq!(one("ROSTERD_API__TIMEOT", "60s").cure, "write `timeout` if that is meant");
-    assert_eq!(one("ROSTERD_API__KEY", "s").cure, KEY_PLACES);
-    assert_eq!(one("ROSTERD_API_KEY", "s").cure, KEY_PLACES);
+    assert_eq!(one("ROSTERD_API__KEY", "s").cure, KEY_MISPLACED);
+    assert_eq!(one("ROSTERD_API_KEY", "s").cure, KEY_MISPLACED);
     for name in ["ROSTERD_SOURCE__SETTLE", "ROSTERD_SOURCE", "ROSTERD_SOURCE__0__SETTLE", "ROSTERD_SOURCE__PLAN__MAP"] {
         assert!(one(name, "x").message.starts_with("cannot come from the environment"), "{name}");
     }

@@ -1,11 +1,13 @@
 //! How everything stands, and one batch in full.
 
+use crate::config::Source;
 use crate::control::Refusal;
 use crate::intake::schedule::Cron;
 use crate::report::{
     AcceptedStatus, Batch, BatchDetail, DoubtStatus, GuardVerdict, PausedGroup, ResyncStatus, RunState, SourceStatus,
     Status,
 };
+use crate::roster::Absence;
 use crate::roster::ids::{BatchId, RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, SourceState, Store, StoreError};
 
@@ -38,7 +40,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
                     source: source.name.clone(),
                     inbox: source.inbox.display().to_string(),
                     inbox_trouble: inboxes.get(&source.name).cloned().flatten(),
-                    absent: state.as_ref().map_or(0, |state| state.absences.len() as u64),
+                    absent: state.as_ref().map_or(0, |state| unconfirmed(state, source)),
                     held: held(store, &source.name, last.as_ref().map(|last| &last.run))?,
                     next_scheduled: next(&source.schedule),
                     expected_by: expected.by,
@@ -123,6 +125,12 @@ fn count(store: &Store, status: &mut Status) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// People whose absence is not confirmed yet. Whoever was missing often enough has left, or is held by a guard.
+fn unconfirmed(state: &SourceState, source: &Source) -> u64 {
+    let is_unconfirmed = |absence: &&Absence| absence.exports < source.confirm_absence.get();
+    state.absences.values().filter(is_unconfirmed).count() as u64
 }
 
 /// Runs of a source with something that waits for a person: those held whole, and the last accepted one if it holds people.
