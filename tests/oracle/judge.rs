@@ -315,9 +315,10 @@ impl Judge {
     fn found(&self, snapshot: usize, seen: &mut Seen, journal: &Journal) {
         let Some(snapshot) = self.snapshots.get(snapshot) else { return };
         for (group, members) in &snapshot.rosters {
-            let confirmed = snapshot.confirmed.get(group).copied().unwrap_or_default();
-            seen.sizes.insert(group.clone(), members.len().max(confirmed));
-            seen.confirmed.insert(group.clone(), confirmed);
+            let confirmed = snapshot.confirmed.get(group).copied();
+            seen.sizes.insert(group.clone(), members.len().max(confirmed.unwrap_or_default()));
+            // A group of which nothing was ever confirmed is left out.
+            seen.confirmed.extend(confirmed.map(|confirmed| (group.clone(), confirmed)));
             for (id, record) in members {
                 let of = journal.sent.get(..snapshot.sent).unwrap_or_default().iter().rev();
                 let owner = of
