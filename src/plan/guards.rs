@@ -443,7 +443,8 @@ impl Judge<'_, '_> {
         let removed = tally.missing + tally.terminated + tally.moved_out;
         let any = |is: fn(&Decision<'_>) -> bool| group.decisions.iter().any(is);
         let is_first_part_empty = !any(|decision| decision.after.is_some() && decision.from.is_none());
-        let is_exchanged = 0 < tally.moved_out && !any(|decision| decision.before.is_some() && decision.after.is_some());
+        let is_exchanged =
+            0 < tally.moved_out && !any(|decision| decision.before.is_some() && decision.after.is_some());
         // Whoever is not confirmed yet may be covered: by a first roster that is under way.
         let before = group.baseline.map_or(0, |baseline| baseline.covered().len());
         let is_emptied = 0 < before && 0 < removed && (is_first_part_empty || is_exchanged);

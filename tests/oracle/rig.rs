@@ -446,7 +446,10 @@ impl<'h> Rig<'h> {
             format!("    {told}")
         });
         let held = plan.guards.iter().filter(|guard| guard.verdict != GuardVerdict::Pass);
-        groups.chain(held.map(|guard| format!("    {:?}: {}: {}", guard.verdict, guard.guard, guard.sum))).collect::<Vec<_>>().join("\n")
+        groups
+            .chain(held.map(|guard| format!("    {:?}: {}: {}", guard.verdict, guard.guard, guard.sum)))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     // === the machine ===
