@@ -745,21 +745,20 @@ impl Judge {
     fn judge_losses(&self, group: &str, id: &str, decided: &RunId) -> Step {
         let seen = &self.runs[decided];
         let week = chrono::TimeDelta::days(7);
-        let recent: Vec<_> =
-            self.losses[group].iter().filter(|(at, ..)| *at <= seen.at && seen.at - *at < week).collect();
-        if recent.iter().all(|(_, _, run, _)| run == decided) {
+        let recent = self.losses[group].iter().filter(|(at, ..)| *at <= seen.at && seen.at - *at < week);
+        // Who came back since lost nothing then: that counts no more, neither as one more, nor as an absence that lowers the floor.
+        let counts = |(_, lost, run, _): &&(_, String, RunId, _)| run == decided || !seen.covered.contains_key(lost);
+        let lost = recent.filter(counts).map(|(_, lost, run, is_stated)| (lost, (run, *is_stated)));
+        let lost: BTreeMap<&String, (&RunId, bool)> = lost.collect();
+        if lost.values().all(|(run, _)| *run == decided) {
             return Ok(());
         }
-        let recent_of = |lost: &String| recent.iter().any(|(_, id, run, _)| id == lost && run == decided);
-        // Who came back since is no loss.
-        let is_gone = |lost: &&String| *lost == id || !seen.covered.contains_key(*lost) || recent_of(lost);
-        let lost: BTreeSet<&String> = recent.iter().map(|(_, id, ..)| id).filter(is_gone).collect();
-        let floor = if recent.iter().all(|(.., is_stated)| *is_stated) { 3 } else { 1 };
+        let floor = if lost.values().all(|(_, is_stated)| *is_stated) { 3 } else { 1 };
         // Whoever left before and is still counted is counted twice, in rosterd's favour.
         let whole = seen.sizes.get(group).copied().unwrap_or_default() + lost.len();
         if share(20, whole).max(floor) < lost.len() {
-            let text =
-                format!("{id} of {group} was removed by {decided}: with {lost:?}, {} of {whole} in a week", lost.len());
+            let (who, count): (BTreeSet<_>, _) = (lost.keys().collect(), lost.len());
+            let text = format!("{id} of {group} was removed by {decided}: with {who:?}, {count} of {whole} in a week");
             return Err(Violation::new("P2", text));
         }
         Ok(())
