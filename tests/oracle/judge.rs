@@ -840,6 +840,7 @@ impl Judge {
                 |person: &people::Person| person.source == number && person.standing != people::Standing::Outside;
             !company.people.iter().any(has_row)
         };
+        let requests = sandbox.requests();
         let mut found: BTreeSet<String> = BTreeSet::new();
         for group in sandbox.groups() {
             let reference = group.reference;
@@ -867,7 +868,14 @@ impl Judge {
                         let replaces = self.owner(&reference, id).is_some_and(|owner| {
                             owner.trim_start_matches('s').parse::<usize>().is_ok_and(|source| self.replaces[source])
                         });
-                        if replaces && right.plan != record.plan {
+                        // Whom the API had before rosterd it keeps on a plan that nobody here can ask for. Once they joined by a
+                        // roster, or the records name another plan than the right one, it is rosterd's to mend.
+                        let has_joined =
+                            requests.iter().any(|request| request.group == reference && request.added.contains(id));
+                        let is_believed = entry
+                            .is_some_and(|entry| people::PLANS[right.plan].1 == Some(entry.subscribed_plan.as_str()));
+                        let is_unknowable = self.once_strange.contains(&reference) && !has_joined && is_believed;
+                        if replaces && right.plan != record.plan && !is_unknowable {
                             wrong.push(format!(
                                 "{reference}: {id} is on plan {} instead of {}",
                                 record.plan, right.plan
@@ -901,7 +909,13 @@ impl Judge {
 /// Once wrong data was approved, the API may take one person for another, and refuse them for ever.
 pub(crate) fn is_taken_for_another(sandbox: &Sandbox, id: &str, group: &str) -> bool {
     let requests = sandbox.requests();
-    let last = requests.iter().rfind(|request| request.group == group && request.completed_at.is_some());
+    // The last roster of the group that they were in: rosters of other sources lack whoever is not confirmed.
+    let is_about_them = |request: &&RequestLog| {
+        request.group == group
+            && request.completed_at.is_some()
+            && request.payload_ids.iter().any(|submitted| submitted == id)
+    };
+    let last = requests.iter().rfind(is_about_them);
     // Whoever were on a roster under this very id would not be lacking.
     let reasons = ["another reference_id", "active in another group"];
     let is_about = |text: &str| reasons.iter().any(|reason| text.contains(reason));
