@@ -594,7 +594,9 @@ impl Judge {
             let is_gone = export.said(other, seen.today).is_none() && owner.as_deref() == Some(&ours);
             *other != id && is_gone && record.is_like(&member.record) && !leaving.contains(other.as_str())
         });
+        // Whoever was covered under this very id, and moves, has no new one.
         if let Some((other, _)) = like
+            && !seen.covered.contains_key(id)
             && !may("renumbered", 1)
         {
             let text = format!("{id} joined {group} by {}, and is {other} under a new id", member.run);
