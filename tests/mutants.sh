@@ -32,14 +32,14 @@ suite() {
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 for name in $SUITES; do
-    ROSTERD_WITHOUT='' suite "$name" || { echo "$name fails with every rule in force:"; tail -20 "$log"; exit 1; }
+    WITHOUT_RULE='' suite "$name" || { echo "$name fails with every rule in force:"; tail -20 "$log"; exit 1; }
 done
 blind=0
 printf '| rule | noticed by |\n| --- | --- |\n'
 for rule in $rules; do
     noticed=''
     for name in $SUITES; do
-        if ! ROSTERD_WITHOUT=$rule suite "$name"; then
+        if ! WITHOUT_RULE=$rule suite "$name"; then
             # How: the seed and the property, or how many tests.
             how=$(grep -oE '^seed [0-9]+: P[0-9]|[0-9]+ failed' "$log" | head -1 | sed 's/://')
             noticed="$noticed, $name ($how)"

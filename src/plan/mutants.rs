@@ -21,7 +21,8 @@ pub(super) const fn is_off(_rule: &str) -> bool {
     false
 }
 
-/// Whether a rule is switched off: the one that the environment variable `ROSTERD_WITHOUT` names.
+/// Whether a rule is switched off: the one that the environment variable `WITHOUT_RULE` names. Not one of the `ROSTERD_` variables:
+/// those are the config's, and the tests that run the binary keep them from it.
 ///
 /// # Panics
 /// When the variable names no rule: such a run would prove nothing.
@@ -32,10 +33,10 @@ pub(super) const fn is_off(_rule: &str) -> bool {
 )]
 pub(super) fn is_off(rule: &str) -> bool {
     static OFF: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    let off = OFF.get_or_init(|| std::env::var("ROSTERD_WITHOUT").ok().filter(|off| !off.is_empty()));
+    let off = OFF.get_or_init(|| std::env::var("WITHOUT_RULE").ok().filter(|off| !off.is_empty()));
     if let Some(off) = off {
         let is_known = RULES.iter().chain(&super::guards::NAMES).any(|known| known == off);
-        assert!(is_known, "ROSTERD_WITHOUT={off} is no rule");
+        assert!(is_known, "WITHOUT_RULE={off} is no rule");
     }
     off.as_deref() == Some(rule)
 }

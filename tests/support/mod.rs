@@ -78,14 +78,15 @@ impl World {
         Self { sandbox, home, stop: Some(stop), server: Some(server) }
     }
 
-    /// Runs the binary to its end. Nothing of this process's environment but the search path reaches it.
+    /// Runs the binary to its end. Nothing of this process's environment reaches it but the search path, and which rule is off where the
+    /// tests are tested.
     pub(crate) fn run(&self, args: &[&dyn AsRef<OsStr>]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_rosterd"))
             .arg("-c")
             .arg(self.home.path().join("config.toml"))
             .args(args)
             .env_clear()
-            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH"))
+            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "WITHOUT_RULE"))
             .env("HOME", self.home.path())
             .env("VITABLE_CONNECT_API_KEY", "vit_apk_rehearsal")
             .output()
