@@ -151,14 +151,22 @@ pub(super) fn nearest(path: &str) -> String {
     }
 }
 
+/// What is wrong, and where an API key goes.
+macro_rules! key_goes {
+    ($wrong:literal) => {
+        concat!(
+            $wrong,
+            ": put it into the systemd credential `vitable-api-key`, into a file that `api.api_key_file` names, or into the \
+             environment variable VITABLE_CONNECT_API_KEY"
+        )
+    };
+}
+
 /// What a command says that needs an API key and has none.
-pub const NO_KEY: &str = "no API key is set: put it into the systemd credential `vitable-api-key`, into a file that \
-    `api.api_key_file` names, or into the environment variable VITABLE_CONNECT_API_KEY";
+pub const NO_KEY: &str = key_goes!("no API key is set");
 
 /// What the config is told where a key stands in it.
-pub const KEY_MISPLACED: &str = "an API key never stands in this file: put it into the systemd credential \
-    `vitable-api-key`, into a file that `api.api_key_file` names, or into the environment variable \
-    VITABLE_CONNECT_API_KEY";
+pub const KEY_MISPLACED: &str = key_goes!("an API key never stands in this file");
 
 fn header(table: &str) -> String {
     if table == "source" { "[[source]]".to_owned() } else { format!("[{table}]") }

@@ -38,8 +38,8 @@ const WORK: &str = ".rosterd";
 /// Half-written receipts in [`WORK`]; what a crash leaves of them is removed by [`Spool::sweep`].
 const SCRATCH_PREFIX: &str = ".tmp-";
 
-/// Copies of filed exports, among the files under way, that are looked at again. No leftovers: what a crash leaves of them before their run is on
-/// record is removed by [`Spool::sweep_copies`].
+/// Copies of filed exports, among the files under way, that are looked at again. No leftovers: what a crash leaves of them before
+/// their run is on record is removed by [`Spool::sweep_copies`].
 pub const COPY_PREFIX: &str = ".again-";
 
 /// A receipt is written in a moment; one that is an hour old is nobody's any more.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
+use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Absence, Entry, Person, Standing, Uncovered};
 
@@ -17,7 +17,7 @@ pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
             wanted.entry(group).or_default().push(person);
         }
     }
-    let whereabouts = Whereabouts::new(input.baselines);
+    let whereabouts = Whereabouts::new(input.baselines, input.source);
     let names: BTreeSet<&GroupRef> = wanted.keys().copied().chain(input.baselines.keys()).collect();
     names
         .into_iter()
@@ -61,11 +61,6 @@ impl<'a> Place<'_, 'a> {
         let awaited = self.whereabouts.awaited_in(self.group).iter().map(|awaited| awaited.entry);
         let joining = self.baseline.into_iter().flat_map(Baseline::joining);
         covered.iter().chain(awaited).chain(joining).any(|entry| self.is_own(entry))
-    }
-
-    /// The other group that a person belongs to, and the source that owns them.
-    fn elsewhere(&self, id: &ReferenceId) -> Option<(&'a GroupRef, &'a SourceName)> {
-        self.whereabouts.other_than(self.group, id, self.input.source)
     }
 
     fn is_own(&self, entry: &Entry) -> bool {
@@ -245,7 +240,7 @@ impl<'a> Place<'_, 'a> {
     fn newcomer(&self, person: &'a Person) -> Option<Decision<'a>> {
         let id = &person.reference_id;
         let doubt = match &person.standing {
-            Standing::Covered(member) => match self.elsewhere(id) {
+            Standing::Covered(member) => match self.whereabouts.other_than(self.group, id) {
                 None => return Some(self.joins(person, member)),
                 Some((_, owner)) if owner != self.input.source => Doubt::OtherSource(owner.clone()),
                 Some((from, _)) => {
@@ -255,7 +250,7 @@ impl<'a> Place<'_, 'a> {
             },
             Standing::Uncovered(_) => return None,
             // Whoever is covered in another group is decided about there.
-            Standing::Invalid | Standing::Conflict if self.elsewhere(id).is_some() => {
+            Standing::Invalid | Standing::Conflict if self.whereabouts.other_than(self.group, id).is_some() => {
                 return None;
             }
             Standing::Invalid => Doubt::Invalid,

@@ -15,8 +15,9 @@ pub(super) struct Whereabouts<'a> {
     awaited: HashMap<&'a ReferenceId, Awaited<'a>>,
     /// The same by group, sorted by reference id.
     by_group: BTreeMap<&'a GroupRef, Vec<Awaited<'a>>>,
-    /// The group that a queued roster is about to add a person to who is not covered there.
-    queued: HashMap<&'a ReferenceId, (&'a GroupRef, &'a Entry)>,
+    /// The group that a queued roster of another source is about to add a person to. What the source that plans has queued itself
+    /// counts for nothing: its plan takes that place.
+    claimed: HashMap<&'a ReferenceId, (&'a GroupRef, &'a Entry)>,
 }
 
 /// Somebody on the way to a group. Between two groups nobody is confirmed anywhere: only the queued roster knows of them.
@@ -33,18 +34,19 @@ pub(super) struct Awaited<'a> {
 }
 
 impl<'a> Whereabouts<'a> {
-    pub(super) fn new(baselines: &'a BTreeMap<GroupRef, Baseline>) -> Self {
+    pub(super) fn new(baselines: &'a BTreeMap<GroupRef, Baseline>, source: &SourceName) -> Self {
         let covered = |(group, baseline): (&'a GroupRef, &'a Baseline)| {
             baseline.covered().iter().map(move |entry| (&entry.member.reference_id, (group, entry)))
         };
-        let queued = |(group, baseline): (&'a GroupRef, &'a Baseline)| {
-            baseline.joining().map(move |entry| (&entry.member.reference_id, (group, entry)))
+        let claimed = |(group, baseline): (&'a GroupRef, &'a Baseline)| {
+            let of_others = baseline.joining().filter(|entry| entry.origin.source != *source);
+            of_others.map(move |entry| (&entry.member.reference_id, (group, entry)))
         };
         let mut places = Self {
             covered: baselines.iter().flat_map(covered).collect(),
             awaited: HashMap::new(),
             by_group: BTreeMap::new(),
-            queued: baselines.iter().flat_map(queued).collect(),
+            claimed: baselines.iter().flat_map(claimed).collect(),
         };
         for (group, baseline) in baselines {
             for (id, from) in &baseline.arriving {
@@ -84,18 +86,11 @@ impl<'a> Whereabouts<'a> {
         self.awaited.get(id)
     }
 
-    /// The group other than this one that the person belongs to, and the source that owns them. What `source` itself has queued
-    /// counts for nothing: the plan that asks takes its place.
-    pub(super) fn other_than(
-        &self,
-        group: &GroupRef,
-        id: &ReferenceId,
-        source: &SourceName,
-    ) -> Option<(&'a GroupRef, &'a SourceName)> {
+    /// The group other than this one that the person belongs to, and the source that owns them.
+    pub(super) fn other_than(&self, group: &GroupRef, id: &ReferenceId) -> Option<(&'a GroupRef, &'a SourceName)> {
         let covered = self.covered.get(id).copied();
-        let place = covered.or_else(|| self.awaited.get(id).map(|awaited| (awaited.to, awaited.entry)));
-        let claimed = || self.queued.get(id).copied().filter(|(_, entry)| entry.origin.source != *source);
-        let place = place.or_else(claimed);
+        let awaited = || self.awaited.get(id).map(|awaited| (awaited.to, awaited.entry));
+        let place = covered.or_else(awaited).or_else(|| self.claimed.get(id).copied());
         place.filter(|(known, _)| *known != group).map(|(known, entry)| (known, &entry.origin.source))
     }
 }

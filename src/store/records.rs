@@ -122,10 +122,10 @@ fn unzstd(packed: &[u8]) -> Option<Vec<u8>> {
     }
     let length = usize::try_from(zstd::zstd_safe::get_frame_content_size(packed).ok()??).ok()?;
     CONTEXT.with_borrow_mut(|kept| {
-        let mut context = kept.take().map_or_else(Decompressor::new, Ok).ok()?;
-        let body = context.decompress(packed, length).ok();
-        *kept = Some(context);
-        body
+        if kept.is_none() {
+            *kept = Decompressor::new().ok();
+        }
+        kept.as_mut()?.decompress(packed, length).ok()
     })
 }
 

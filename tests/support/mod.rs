@@ -78,8 +78,8 @@ impl World {
         Self { sandbox, home, stop: Some(stop), server: Some(server) }
     }
 
-    /// Runs the binary to its end. Nothing of this process's environment reaches it but the search path, and which rule is off where the
-    /// tests are tested.
+    /// Runs the binary to its end. Nothing of this process's environment reaches it but the search path, and which rule is off
+    /// where the tests are tested.
     pub(crate) fn run(&self, args: &[&dyn AsRef<OsStr>]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_rosterd"))
             .arg("-c")

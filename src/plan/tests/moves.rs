@@ -130,6 +130,17 @@ fn whoever_is_about_to_join_one_group_joins_no_other_by_another_source() {
 }
 
 #[test]
+fn what_a_source_has_queued_itself_hides_no_claim_of_another() {
+    // Both have queued E2: payroll into acme, this source into zinc. Its new file says bolt.
+    let zinc = Baseline::new(None, GroupStanding::Ours).with_queued(vec![entry("E2", HRIS)]);
+    let [acme, bolt] = about_to_join("payroll");
+    let file = vec![covered("E1", "acme"), covered("E2", "bolt"), covered("E9", "bolt")];
+    plan_of([acme, bolt, ("zinc", zinc)], file, |plan, input| {
+        assert_eq!(payloads(plan, input), ["E1 E2", "E9"]);
+    });
+}
+
+#[test]
 fn whoever_is_about_to_join_goes_where_the_newer_file_says_unless_that_group_is_held() {
     let file = || vec![covered("E1", "acme"), covered("E2", "bolt"), covered("E9", "bolt")];
     plan_of(about_to_join(HRIS), file(), |plan, input| {
