@@ -53,7 +53,12 @@ pub(super) fn find(head: &[u8], is_all: bool, format: &Format, wanted: &Wanted) 
         broken = broken.or_else(|| error.clone());
         // Of equals the earlier delimiter stays.
         if let Some(candidate) = candidate.filter(|one| best.as_ref().is_none_or(|best| one.rank() > best.rank())) {
+            let is_complete = candidate.missing.is_empty();
             best = Some(Candidate { broken: error, ..candidate });
+            // A row cannot hold every mapped header under two delimiters, and most files are small: the rest need no look.
+            if is_complete {
+                break;
+            }
         }
     }
     match best {

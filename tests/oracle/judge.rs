@@ -96,6 +96,8 @@ struct Seen {
     approval: Option<Approved>,
     /// Whom the run's record says that it removes, by group.
     planned: BTreeMap<String, BTreeSet<String>>,
+    /// Whom it adds, by group.
+    joining: BTreeMap<String, BTreeSet<String>>,
     /// Exports in a row that lack somebody, this one included.
     absent: BTreeMap<String, u32>,
     /// Members by group when it was planned, at most.
@@ -263,12 +265,16 @@ impl Judge {
         });
         let is_accepted = !is_stopped && (plan.is_some() || file.is_none());
         let mut planned: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut joining: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for group in plan.iter().flat_map(|plan| &plan.groups) {
             let moved = group.moved_out.iter().map(|moved| &moved.reference_id);
             let again = group.changed.iter().filter(|changed| changed.joins_again).map(|changed| &changed.reference_id);
             let leaving =
                 group.terminated.iter().chain(&group.missing).chain(moved).chain(again).map(ToString::to_string);
             planned.insert(group.group.to_string(), leaving.collect());
+            let moved = group.moved_in.iter().map(|moved| &moved.reference_id);
+            let joined = group.new.iter().chain(&group.returning).chain(moved).map(ToString::to_string);
+            joining.insert(group.group.to_string(), joined.collect());
             for kept in &group.kept {
                 tally.kept(&kept.reason);
             }
@@ -289,6 +295,7 @@ impl Judge {
             is_accepted,
             approval,
             planned,
+            joining,
             absent: BTreeMap::new(),
             sizes: BTreeMap::new(),
             confirmed: BTreeMap::new(),
@@ -748,8 +755,15 @@ impl Judge {
         let seen = &self.runs[decided];
         let week = chrono::TimeDelta::days(7);
         let recent = self.losses[group].iter().filter(|(at, ..)| *at <= seen.at && seen.at - *at < week);
-        // Who came back since lost nothing then: that counts no more, neither as one more, nor as an absence that lowers the floor.
-        let counts = |(_, lost, run, _): &&(_, String, RunId, _)| run == decided || !seen.covered.contains_key(lost);
+        // Who came back since, or is about to, lost nothing then: that counts no more, neither as one more, nor as an absence that
+        // lowers the floor.
+        let is_about_to = |lost: &String, by: &RunId| {
+            let mut since = self.runs.range(by.clone()..decided.clone()).filter(|(_, run)| run.is_accepted);
+            since.any(|(_, run)| run.joining.get(group).is_some_and(|joining| joining.contains(lost)))
+        };
+        let counts = |(_, lost, run, _): &&(_, String, RunId, _)| {
+            run == decided || !(seen.covered.contains_key(lost) || is_about_to(lost, run))
+        };
         let lost = recent.filter(counts).map(|(_, lost, run, is_stated)| (lost, (run, *is_stated)));
         let lost: BTreeMap<&String, (&RunId, bool)> = lost.collect();
         if lost.values().all(|(run, _)| *run == decided) {

@@ -240,6 +240,7 @@ impl<'h> Rig<'h> {
                 Ok(Some(Rechecked::Passed(run))) => {
                     self.tally.rechecks += 1;
                     self.say(|| format!("  re-check {} is {:?}", run.run, run.state));
+                    self.say(|| self.planned(&run.run));
                 }
                 Ok(Some(Rechecked::NothingDue | Rechecked::Impossible(_)) | None) | Err(SyncError::Api(_)) => {}
                 Err(_) if self.is_stopped() => {}
