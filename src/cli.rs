@@ -12,6 +12,7 @@ use crate::control::{Refusal, RefusalKind};
 use crate::roster::ids::{GroupRef, SourceName};
 
 pub mod access;
+pub mod backup;
 pub mod check;
 pub mod demo;
 pub mod export;
@@ -136,6 +137,21 @@ enum Command {
     Retry {
         /// The group, by external reference id or `grp_` id
         group: String,
+    },
+    /// Write everything on record into one file, consistent, while the daemon runs
+    Backup {
+        /// The file; an older backup of that name is replaced
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the state; the state that was there is moved aside
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
+    /// Check every record of the state, or of a backup, against its checksum and the others
+    Verify {
+        /// The backup; without it the state
+        file: Option<PathBuf>,
     },
     /// Serve a local double of the API
     Sandbox(sandbox::SandboxArgs),
@@ -372,6 +388,9 @@ async fn perform(context: &Context, command: Command) -> Result<Ending, Failure>
         Command::Discard(args) => release::discard(context, args.run, args.reason).await,
         Command::Groups { command } => groups(context, command.unwrap_or(GroupsCommand::List)).await,
         Command::Retry { group } => release::retry(context, group).await,
+        Command::Backup { file } => backup::backup(context, &file).await,
+        Command::Restore { file } => backup::restore_state(context, &file),
+        Command::Verify { file } => backup::verify(context, file.as_deref()).await,
         Command::Sandbox(args) => sandbox::sandbox(context, args).await,
         Command::Demo => demo::demo(context).await,
         Command::Completions { shell } => completions(shell),

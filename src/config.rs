@@ -73,6 +73,8 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// How long things are kept.
     pub retention: Retention,
+    /// When and where the state is backed up.
+    pub backup: Backup,
     /// The feeds, by name.
     pub sources: Vec<Source>,
 }
@@ -171,6 +173,19 @@ pub struct Retention {
     pub exports: Option<Duration>,
     /// Runs, batches, changes.
     pub history: Option<Duration>,
+}
+
+/// `[backup]`
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// When; none for never.
+    pub schedule: Option<Cron>,
+    /// The zone of that.
+    pub timezone: Tz,
+    /// Where; made where it is missing.
+    pub folder: PathBuf,
+    /// How many are kept, of each API.
+    pub keep: u32,
 }
 
 /// `[[source]]`

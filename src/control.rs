@@ -5,14 +5,17 @@
 //! question has one. The server answers with lines of JSON ([`Line`]): any number of progress lines, then the answer or the
 //! refusal. Both ends are of one version; the socket is not an interface for others, `--json` is.
 
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::report::{
-    BatchDetail, Counts, GroupStatus, MemberDetail, Phase, PlanReport, RosterReport, Run, RunDetail, RunState, Status,
+    BackupReport, BatchDetail, Counts, GroupStatus, MemberDetail, Phase, PlanReport, RosterReport, Run, RunDetail,
+    RunState, Status, VerifyReport,
 };
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 
@@ -100,6 +103,10 @@ pub enum Question {
         /// Why.
         reason: String,
     },
+    /// Is everything on record whole?
+    Verify,
+    /// A backup of the state, please. Its bytes follow the answer.
+    BackUp,
 }
 
 /// Which runs to list.
@@ -149,7 +156,9 @@ impl Question {
             | Self::Discard { .. }
             | Self::Member { .. }
             | Self::Roster { .. }
-            | Self::Revert { .. } => 0,
+            | Self::Revert { .. }
+            | Self::Verify
+            | Self::BackUp => 0,
         }
     }
 }
@@ -174,7 +183,30 @@ pub enum Answer {
     Roster(Box<RosterReport>),
     /// To `plan`.
     Plan(Box<PlanReport>, Counts),
+    /// To `verify`.
+    Verified(Box<VerifyReport>),
+    /// To `backup`: so many bytes follow as the report says.
+    BackedUp {
+        /// What it holds.
+        report: Box<BackupReport>,
+        /// Where the bytes lie at the end that answers.
+        #[serde(skip)]
+        file: Spooled,
+    },
 }
+
+/// A file without a name that goes over the socket behind an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Spooled(pub Option<Arc<File>>);
+
+/// Answers are compared by what they say.
+impl PartialEq for Spooled {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Spooled {}
 
 /// One line of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

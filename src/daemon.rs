@@ -30,6 +30,8 @@ use crate::sync::{Desk, Job, Running, SyncError, trust};
 const ARRIVALS_CAPACITY: usize = 4;
 /// How often what is too old is looked for.
 const RETIRE_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How often it is looked whether a backup is due: a clock may jump, and a machine may sleep over the time.
+const BACKUP_LOOK_EVERY: Duration = Duration::from_secs(300);
 /// A pass that came to no end (the API must be asked, the disk is full) is tried again after this pause.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -162,6 +164,7 @@ pub async fn run(
     }
     crew.start("desk", serve_desk(Arc::clone(&desk), news, arrived, stop.clone()));
     crew.start("retention", endless(retire(Arc::clone(&desk), stop.clone())));
+    crew.start("backup", endless(back_up(Arc::clone(&desk), stop.clone())));
     crew.start("control", endless(server.serve(desk, stop.clone())));
     ready(&store);
     drop(store);
@@ -180,6 +183,16 @@ async fn retire(desk: Arc<Desk>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(RETIRE_EVERY) => {}
+        }
+    }
+}
+
+async fn back_up(desk: Arc<Desk>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        desk.back_up_if_due().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(BACKUP_LOOK_EVERY) => {}
         }
     }
 }

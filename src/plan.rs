@@ -506,6 +506,15 @@ impl GroupPlan<'_> {
         is_other || (!is_queued && self.removals().is_some_and(|removals| removals != 0))
     }
 
+    /// Whether a roster that is queued ends the coverage of somebody whom this plan keeps. Then the plan's roster must follow it even
+    /// if nothing else of the group may change: the newest export says that they are covered.
+    fn takes_back_an_end(&self) -> bool {
+        let Some(baseline) = self.baseline else { return false };
+        let is_covered = |id| crate::roster::find(baseline.covered(), id).is_some();
+        let mut staying = self.decisions.iter().filter(|decision| decision.after.is_some());
+        staying.any(|decision| baseline.is_leaving(decision.reference_id) && is_covered(decision.reference_id))
+    }
+
     /// Whom the roster adds who first has to leave a group, maybe this one.
     pub fn moves_in(&self) -> Vec<MovedIn> {
         let moves = self.decisions.iter().filter(|decision| decision.after.is_some());

@@ -596,6 +596,57 @@ pub struct Evidence {
     pub line: Option<u64>,
 }
 
+/// What a backup holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// When it was made: what it says was true then.
+    pub created_at: DateTime<Utc>,
+    /// The API that its records belong to.
+    pub base_url: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Records of every kind.
+    pub records: u64,
+    /// Groups with a confirmed roster.
+    pub groups: u64,
+    /// Runs on record.
+    pub runs: u64,
+    /// Batches on record.
+    pub batches: u64,
+}
+
+/// How the daily backup is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupStatus {
+    /// Where backups lie.
+    pub folder: String,
+    /// When the newest was made; none before the first.
+    pub last: Option<DateTime<Utc>>,
+    /// How many there are.
+    pub kept: u64,
+    /// When the next is due.
+    pub next: Option<DateTime<Utc>>,
+    /// Why the last attempt failed; none while all is well, or when no daemon looks.
+    pub trouble: Option<String>,
+}
+
+/// What `verify` found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// Records that are what they should be.
+    pub records: u64,
+    /// Groups with a confirmed roster.
+    pub groups: u64,
+    /// Runs on record.
+    pub runs: u64,
+    /// Batches on record.
+    pub batches: u64,
+    /// What is wrong, in words; empty when all is well.
+    pub findings: Vec<String>,
+    /// Findings that are not listed.
+    pub more: u64,
+}
+
 /// How everything stands: `status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -618,6 +669,9 @@ pub struct Status {
     /// Why the records cannot be trusted, and what is held for it; none while they can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<DoubtStatus>,
+    /// How the daily backup is doing; none where the config has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
     /// Confirmed groups.
     pub groups: u64,
     /// Confirmed members.

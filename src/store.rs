@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -14,6 +14,7 @@ use crate::report::{Batch, PlanReport, Run};
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 
+pub mod backup;
 mod batches;
 mod changes;
 mod compact;
@@ -26,11 +27,13 @@ mod ids;
 mod keys;
 mod open;
 mod records;
+pub mod restore;
 mod rosters;
 mod runs;
 mod sentinel;
 mod sources;
 mod trees;
+mod verify;
 
 pub use doubt::Doubt;
 pub use error::StoreError;
@@ -105,6 +108,25 @@ impl Store {
     /// Makes the ids of new runs and batches.
     pub fn ids(&self) -> &Ids {
         &self.inner.ids
+    }
+
+    /// Where the state lies.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// The API that the state belongs to, as part of a file's name.
+    pub fn api_name(&self) -> String {
+        open::folder_of(&self.inner.base_url)
+    }
+
+    /// A file beside the database that has no name, and is gone when it is closed.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch_file(&self) -> Result<File, StoreError> {
+        let made = tempfile::tempfile_in(&self.inner.dir);
+        made.map_err(|error| StoreError::BackupFailed { detail: format!("{}: {error}", self.inner.dir.display()) })
     }
 
     /// Bytes of the database on disk; 0 where that cannot be read.

@@ -33,6 +33,7 @@ use crate::roster::{Loss, Reading};
 use crate::store::{AcceptedExport, RunRecord, SourceState, Store, StoreError};
 
 pub mod answers;
+pub mod backups;
 pub mod baseline;
 pub mod examine;
 pub mod filing;
@@ -72,6 +73,8 @@ pub struct Desk {
     receipts: tokio::sync::Mutex<()>,
     /// Sources whose inbox was compared with the state since the start.
     looked_at: std::sync::RwLock<BTreeSet<SourceName>>,
+    /// How the daily backup is doing.
+    backup: std::sync::RwLock<backups::Trouble>,
     /// Set by the daemon; none for a command that opened the state itself.
     daemon: Option<Running>,
 }
@@ -163,7 +166,8 @@ impl Desk {
     ) -> Self {
         let (turn, receipts) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
         let looked_at = std::sync::RwLock::default();
-        Self { config, store, api, clock, deliverer, turn, receipts, looked_at, daemon: None }
+        let backup = std::sync::RwLock::default();
+        Self { config, store, api, clock, deliverer, turn, receipts, looked_at, backup, daemon: None }
     }
 
     /// Makes it the desk of a daemon.

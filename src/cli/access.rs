@@ -62,7 +62,9 @@ fn needs_key(question: &Question, mode: Mode) -> bool {
         | Question::Plan(_)
         | Question::Discard { .. }
         | Question::Member { .. }
-        | Question::Roster { .. } => false,
+        | Question::Roster { .. }
+        | Question::Verify
+        | Question::BackUp => false,
         Question::Sync(_) | Question::Approve { .. } | Question::Retry { .. } | Question::Revert { .. } => {
             mode == Mode::Apply
         }

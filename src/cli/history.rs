@@ -88,7 +88,7 @@ pub async fn show(context: &Context, id: String) -> Result<Ending, Failure> {
     Ok(Ending::Done)
 }
 
-/// `status`. Exits with 5 (a group is paused), 69 (the key is refused), 66 (an inbox is in trouble, an expected export did not
+/// `status`. Exits with 5 (a group is paused), 69 (the key is refused), 74 (the state cannot be backed up), 66 (an inbox is in trouble, an expected export did not
 /// come, or dates cannot be looked at again because the last one is gone) or 3 (something is held) when something needs a
 /// person; the worst of them counts.
 ///
@@ -109,6 +109,8 @@ fn status_ending(status: &Status) -> Ending {
         Ending::Incident
     } else if status.daemon.as_ref().is_some_and(|daemon| daemon.key_refused) {
         Ending::Unavailable
+    } else if status.backup.as_ref().is_some_and(|backup| backup.trouble.is_some()) {
+        Ending::Store
     } else if status.sources.iter().any(lacks_a_file) {
         Ending::NoInput
     } else if status.doubt.is_some() || status.sources.iter().any(|source| !source.held.is_empty()) {

@@ -6,6 +6,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+pub use backup::{backup, backup_is_whole, restored, verified};
 pub use history::runs;
 pub use json::{json_batch, json_groups, json_member, json_plan, json_roster, json_run, json_runs, json_status};
 pub use plan::plan;
@@ -15,6 +16,7 @@ pub use show::{batch, run};
 pub use status::{groups, status};
 pub use travel::{member, roster};
 
+mod backup;
 mod history;
 mod json;
 mod page;

@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::finding::{Fault, Finding, Reported};
 use super::reader::{Reader, fold};
 use super::settings::Settings;
-use super::{Api, Config, Guards, Mode, PhoneFormat, Poll, Retention, Source, kinds, secret, source};
+use super::{Api, Backup, Config, Guards, Mode, PhoneFormat, Poll, Retention, Source, kinds, secret, source};
 
 /// Shorter than any network's round trip is a slip of the unit.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
@@ -43,6 +43,7 @@ fn config(reader: &mut Reader<'_>, environment: &Environment) -> Result<Config, 
     let poll = poll(reader);
     let control_socket = reader.get("control.socket", kinds::socket);
     let retention = retention(reader);
+    let backup = backup(reader, state_dir.as_ref().ok());
     // Each source reads them again under its own; here they are looked at even if there is none.
     let common = guards(reader, "guards");
     let sources = sources(reader, state_dir.as_ref().ok());
@@ -54,6 +55,7 @@ fn config(reader: &mut Reader<'_>, environment: &Environment) -> Result<Config, 
         poll: poll?,
         control_socket: control_socket?,
         retention: retention?,
+        backup: backup?,
         sources: sources?,
     })
 }
@@ -130,6 +132,17 @@ fn retention(reader: &mut Reader<'_>) -> Result<Retention, Reported> {
     let exports = reader.get("retention.exports", kinds::keeping);
     let history = reader.get("retention.history", kinds::keeping);
     Ok(Retention { exports: exports?, history: history? })
+}
+
+fn backup(reader: &mut Reader<'_>, state_dir: Option<&PathBuf>) -> Result<Backup, Reported> {
+    /// Ten years of days: more is a slip of the keyboard.
+    const MOST_KEPT: u32 = 3660;
+    let schedule = reader.get("backup.schedule", kinds::cron_or_off);
+    let timezone = reader.get("backup.timezone", kinds::zone);
+    let folder = reader.read("backup.folder", kinds::path);
+    let keep = reader.get("backup.keep", kinds::count(1, MOST_KEPT));
+    let beside = || state_dir.map(|state| state.join("backups")).unwrap_or_default();
+    Ok(Backup { schedule: schedule?, timezone: timezone?, folder: folder?.unwrap_or_else(beside), keep: keep? })
 }
 
 /// The guards at `at`: the common ones, or those of one source, which has the common ones below its own.

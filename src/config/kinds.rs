@@ -234,6 +234,14 @@ pub(super) fn cron(value: &Value) -> Checked<Cron> {
     Cron::parse(&line).map_err(|bad| Fault::new(bad.to_string(), cure))
 }
 
+/// A cron line, or `"off"`.
+pub(super) fn cron_or_off(value: &Value) -> Checked<Option<Cron>> {
+    if value.as_str() == Some(OFF) {
+        return Ok(None);
+    }
+    cron(value).map(Some).map_err(|fault| Fault { cure: format!("{}; or \"off\"", fault.cure), ..fault })
+}
+
 /// A time zone by its name in the IANA list.
 pub(super) fn zone(value: &Value) -> Checked<Tz> {
     let name = text(value)?;

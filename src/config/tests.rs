@@ -125,6 +125,7 @@ fn the_example_shows_the_defaults_where_there_are_any() {
     assert_eq!(shown.poll, bare.poll);
     assert_eq!(shown.control_socket, bare.control_socket);
     assert_eq!(shown.retention, bare.retention);
+    assert_eq!(format!("{:?}", shown.backup), format!("{:?}", bare.backup));
     assert_eq!((a.connect_timeout, a.timeout, a.max_in_flight), (b.connect_timeout, b.timeout, b.max_in_flight));
     assert_eq!((a.members_per_request, a.phone_format), (b.members_per_request, b.phone_format));
     assert!((a.requests_per_second - b.requests_per_second).abs() < f64::EPSILON);

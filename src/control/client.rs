@@ -3,10 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::fs::File;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::{Answer, ControlError, LONGEST_LINE, Line, Progress, Question, Refusal};
+use crate::report::BackupReport;
 
 /// A connection to the daemon, good for one question.
 #[derive(Debug)]
@@ -52,17 +54,47 @@ impl Client {
         }
         write.flush().await?;
         let mut read = BufReader::new(read.take(LONGEST_LINE as u64));
-        let mut line = String::new();
-        loop {
-            line.clear();
-            if read.read_line(&mut line).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            match serde_json::from_str(&line)? {
-                Line::Progress(moved) => progress(moved),
-                Line::Answer(answer) => return Ok(Ok(answer)),
-                Line::Refusal(refusal) => return Ok(Err(refusal)),
-            }
+        last_line(&mut read, &mut progress).await
+    }
+
+    /// Asks for a backup and writes it to `into`.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the connection breaks, also in the middle of the backup.
+    pub async fn fetch_backup(self, into: &mut File) -> Result<Result<BackupReport, Refusal>, ControlError> {
+        let (read, mut write) = self.stream.into_split();
+        let mut line = serde_json::to_vec(&Question::BackUp)?;
+        line.push(b'\n');
+        write.write_all(&line).await?;
+        let mut read = BufReader::new(read);
+        let report = match last_line(&mut read, &mut |_| {}).await? {
+            Ok(Answer::BackedUp { report, .. }) => *report,
+            Ok(_) => return Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let copied = tokio::io::copy(&mut read.take(report.bytes), into).await?;
+        into.flush().await?;
+        if copied != report.bytes {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(Ok(report))
+    }
+}
+
+async fn last_line(
+    read: &mut (impl AsyncBufRead + Unpin),
+    progress: &mut impl FnMut(Progress),
+) -> Result<Result<Answer, Refusal>, ControlError> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if read.read_line(&mut line).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        match serde_json::from_str(&line)? {
+            Line::Progress(moved) => progress(moved),
+            Line::Answer(answer) => return Ok(Ok(answer)),
+            Line::Refusal(refusal) => return Ok(Err(refusal)),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -144,11 +144,21 @@ async fn talk(stream: UnixStream, answerer: Arc<dyn Answerer>) -> Result<(), Con
             answer = &mut answering => break answer,
         }
     };
+    let spooled = match &answer {
+        Ok(Answer::BackedUp { file, .. }) => file.0.clone(),
+        Ok(_) | Err(_) => None,
+    };
     let last = match answer {
         Ok(answer) => Line::Answer(answer),
         Err(refusal) => Line::Refusal(refusal),
     };
-    send(&mut write, &last).await
+    send(&mut write, &last).await?;
+    if let Some(file) = spooled {
+        let mut file = tokio::fs::File::from_std(file.try_clone()?);
+        file.rewind().await?;
+        tokio::io::copy(&mut file, &mut write).await?;
+    }
+    Ok(())
 }
 
 /// Lets exactly the announced bytes through, whatever part of them the buffer holds already.

@@ -368,6 +368,35 @@ fn whoever_may_be_covered_by_a_roster_under_way_counts_as_covered() {
 }
 
 #[test]
+fn a_queued_end_is_taken_back_although_too_many_would_join() {
+    // E1 is to leave by a roster that is still queued, and this file lists them again, among a crowd of newcomers.
+    let confirmed =
+        || ConfirmedRoster::new(group("acme"), vec![entry("E1", HRIS), entry("E2", HRIS)], Vec::new(), now());
+    let ids = |plan: &Plan<'_>, input: &Input<'_>| -> Vec<String> {
+        let payload = plan.groups[0].payload(input);
+        payload.iter().map(|entry| entry.member.reference_id.to_string()).collect()
+    };
+    let guards = Guards { additions: Some(Limit::Share(0.5)), ..off() };
+    let crowd = |name: &str| -> Vec<Person> {
+        ["E1", "E2"]
+            .into_iter()
+            .chain(["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"])
+            .map(|id| covered(id, name))
+            .collect()
+    };
+    let queued = Baseline::new(Some(confirmed()), GroupStanding::Ours).with_queued(vec![entry("E2", HRIS)]);
+    plan_with(&guards, [("acme", queued)], crowd("acme"), |plan, input| {
+        assert!(plan.guards.iter().any(|guard| guard.guard == "additions" && guard.verdict == GuardVerdict::Hold));
+        assert!(plan.groups[0].is_changed(), "the queued roster would end their coverage");
+        assert_eq!(ids(plan, input), ["E1", "E2"]);
+    });
+    // Nobody is to leave: the group is held, and what is queued stays.
+    let queued =
+        Baseline::new(Some(confirmed()), GroupStanding::Ours).with_queued(vec![entry("E1", HRIS), entry("E2", HRIS)]);
+    plan_with(&guards, [("acme", queued)], crowd("acme"), |plan, _| assert!(!plan.groups[0].is_changed()));
+}
+
+#[test]
 fn a_group_that_was_there_before_rosterd_is_held_until_a_person_says_so() {
     let case = || Case::same(&["E1"]).with(|case| case.standing = GroupStanding::Stranger);
     let report = case().report();

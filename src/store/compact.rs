@@ -84,7 +84,7 @@ fn note_fine(trees: &Trees, size: u64) -> Result<(), StoreError> {
     writing.commit(&draft)
 }
 
-fn remove(path: &Path) -> Result<(), StoreError> {
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path, &error)),
         Ok(()) | Err(_) => Ok(()),

@@ -38,7 +38,7 @@ impl Doubt {
 
 /// On disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct DoubtV1 {
+pub(super) struct DoubtV1 {
     /// Counts up with every doubt.
     era: u64,
     since: DateTime<Utc>,

@@ -62,6 +62,20 @@ pub enum StoreError {
     /// The disk is full. sled refuses every write from here on: free space and start again.
     #[error("the disk that holds the state is full; free space and start rosterd again")]
     Full,
+    /// A file is no backup that can be used.
+    #[error("{} is no backup that can be used: {detail}", path.display())]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A backup cannot be written. The state is as it was.
+    #[error("the backup cannot be written: {detail}")]
+    BackupFailed {
+        /// What failed.
+        detail: String,
+    },
     /// Anything else that the file system says.
     #[error("the state cannot be read or written: {detail}")]
     Io {
@@ -115,6 +129,6 @@ impl From<sled::Error> for StoreError {
 }
 
 /// sled copies an error by its kind and text, so the raw number may be lost: both are asked.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }

@@ -407,7 +407,7 @@ pub fn folded(reference_id: &str) -> String {
 }
 
 /// Four bytes that stand for an id, and for those like it. On disk: it must never become another.
-fn mark(reference_id: &str) -> u32 {
+pub(super) fn mark(reference_id: &str) -> u32 {
     let hash = blake3::hash(folded(reference_id).as_bytes());
     hash.as_bytes().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }

@@ -14,6 +14,10 @@ pub(super) const DOUBT: &[u8] = b"doubt";
 pub(super) fn era(group: &GroupRef) -> Vec<u8> {
     pair("era", group.as_str())
 }
+/// Whether a key is one of those.
+pub(super) fn is_era(key: &[u8]) -> bool {
+    key.starts_with(&first("era"))
+}
 /// The size of the database when it was last found not to have grown out of hand; see `compact`.
 pub(super) const FINE_AT: &[u8] = b"fine_at";
 /// Groups that got another reference.
@@ -57,6 +61,14 @@ pub(super) fn piece(shelf: u8, key: &[u8], number: u32) -> Vec<u8> {
     piece
 }
 
+/// What a key of a piece says: shelf, key of the value, number.
+pub(super) fn of_piece(piece: &[u8]) -> Option<(u8, &[u8], u32)> {
+    let (shelf, rest) = piece.split_first()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (key, number) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    Some((*shelf, key, u32::from_be_bytes(number.try_into().ok()?)))
+}
+
 fn pair(first: &str, second: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(first.len() + 1 + second.len());
     key.extend_from_slice(first.as_bytes());
@@ -88,6 +100,8 @@ mod tests {
         #[test]
         fn pieces_of_different_values_never_share_a_key(a in "[!-~]{1,8}", b in "[!-~]{1,8}", m in 0_u32..3, n in 0_u32..3) {
             prop_assert_eq!(piece(1, a.as_bytes(), m) == piece(1, b.as_bytes(), n), a == b && m == n);
+            let key = piece(7, a.as_bytes(), m);
+            prop_assert_eq!(of_piece(&key), Some((7, a.as_bytes(), m)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 /// The layout of trees and keys that this program reads and writes.
 ///
 /// 2: each group has a trace. A program that knows only 1 would confirm rosters without them, and people would not be found.
-const LAYOUT: u32 = 2;
+pub(super) const LAYOUT: u32 = 2;
 /// sled's threads let go of a closed database within tenths of a second.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 /// The folder for states of other APIs than the one that the state directory was made for.
@@ -155,8 +155,19 @@ fn open_home(dir: &Path, base_url: &str) -> Result<Home, StoreError> {
     Ok(if meta.base_url == base_url { Home::Own(trees, meta) } else { Home::Of(meta.base_url) })
 }
 
+/// Where the state of this API lies, or would lie, below a state directory. What is damaged there is not looked at.
+pub(super) fn home_of(dir: &Path, base_url: &str) -> Result<PathBuf, StoreError> {
+    let owner = match Sentinel::read(dir) {
+        Ok(sentinel) => sentinel.and_then(|sentinel| sentinel.base_url),
+        Err(StoreError::Corrupt { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let is_own = owner.is_none_or(|owner| owner == base_url);
+    Ok(if is_own { dir.to_owned() } else { dir.join(OTHERS).join(folder_of(base_url)) })
+}
+
 /// What the folder of another API's state is called: its host for people, and a hash, since ports and paths differ too.
-fn folder_of(base_url: &str) -> String {
+pub(super) fn folder_of(base_url: &str) -> String {
     let host = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
     let host: String = host
         .chars()
@@ -167,13 +178,13 @@ fn folder_of(base_url: &str) -> String {
     format!("{}-{hash}", host.trim_start_matches('.'))
 }
 
-fn make(dir: &Path) -> Result<(), StoreError> {
+pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| StoreError::io("make", dir, &error))
 }
 
 /// The lock is a file of its own, so that it also covers what happens around the database.
-fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -261,7 +272,7 @@ fn name_store(dir: &Path, trees: &Trees, base_url: String) -> Result<MetaV1, Sto
     Ok(meta)
 }
 
-fn read_meta(trees: &Trees) -> Result<Option<MetaV1>, StoreError> {
+pub(super) fn read_meta(trees: &Trees) -> Result<Option<MetaV1>, StoreError> {
     trees.read(Shelf::Meta, keys::META)?.map(|sealed| records::unjson(Kind::Meta, keys::META, &sealed)).transpose()
 }
 

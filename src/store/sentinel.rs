@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
-const NAME: &str = "store.json";
+pub(super) const NAME: &str = "store.json";
 const VERSION: u32 = 1;
 
 /// What the file says.

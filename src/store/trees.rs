@@ -71,7 +71,7 @@ pub(super) enum Shelf {
     Traces,
 }
 
-const SHELVES: [(Shelf, &str); 17] = [
+pub(super) const SHELVES: [(Shelf, &str); 17] = [
     (Shelf::Meta, "meta"),
     (Shelf::Groups, "groups"),
     (Shelf::Sources, "sources"),
@@ -219,6 +219,30 @@ impl Trees {
         guarded(|| {
             let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
             Ok(self.tree(shelf)?.range(..bound).keys().next_back().transpose()?)
+        })
+    }
+
+    /// Pieces of long values whose value is gone, or has fewer.
+    pub(super) fn orphans(&self) -> Result<u64, StoreError> {
+        guarded(|| {
+            let mut orphans = 0;
+            for key in self.tree(Shelf::Pieces)?.iter().keys() {
+                let key = key?;
+                let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
+                let is_whole = match keys::of_piece(&key) {
+                    Some((shelf, key, number)) => {
+                        let head =
+                            self.shelves.get(usize::from(shelf)).map(|tree| tree.get(key)).transpose()?.flatten();
+                        head.map(|head| split_head(&head).map(|(pieces, _)| number < pieces))
+                            .transpose()?
+                            .unwrap_or(false)
+                    }
+                    None => false,
+                };
+                // Its value may have been written again since the key was read.
+                orphans += u64::from(!is_whole && self.tree(Shelf::Pieces)?.contains_key(&key)?);
+            }
+            Ok(orphans)
         })
     }
 

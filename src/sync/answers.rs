@@ -17,7 +17,7 @@ use crate::intake::spool::Spool;
 use crate::plan::Approval;
 use crate::report::{Approves, Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
 use crate::roster::ids::{GroupRef, RunId, SourceName};
-use crate::store::{RunFilter, RunRecord, StoreError};
+use crate::store::{RunFilter, RunRecord, Store, StoreError};
 
 use super::revert::{Order, is_newest, reverted_since};
 use super::{Desk, Job, Release, SyncError, choose_source, status};
@@ -69,6 +69,11 @@ impl Answerer for Desk {
                 Question::Member { reference_id } => self.member(&reference_id).await,
                 Question::Roster { group, at } => self.roster(&group, at).await,
                 Question::Revert { batch, reason } => self.revert(&batch, reason, actor, progress).await,
+                Question::Verify => {
+                    let report = self.store.call(Store::verify).await?;
+                    Ok(Answer::Verified(Box::new(report)))
+                }
+                Question::BackUp => self.spool_backup().await,
             }
         })
     }

@@ -67,6 +67,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
                 under_way: Vec::new(),
                 paused: Vec::new(),
                 doubt: None,
+                backup: None,
                 groups: 0,
                 members: 0,
             };
@@ -77,6 +78,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
     desk.config.mode.name().clone_into(&mut status.mode);
     status.base_url.clone_from(&desk.config.api.base_url);
     status.daemon = desk.daemon_status();
+    status.backup = desk.backup_status();
     Ok(status)
 }
 

@@ -279,6 +279,17 @@ impl Export {
         at.and_then(|at| self.rows.get(at)).is_some_and(|row| row.is_cut)
     }
 
+    /// Whether somebody's coverage has ended as HR sees it, by a row in which the file ends: enough of it may be left to say so.
+    pub(crate) fn ends_by_cut_row(&self, id: &str, today: NaiveDate) -> bool {
+        let rows = self.by_id.get(id).into_iter().flatten().map(|at| &self.rows[*at]);
+        rows.clone().any(|row| row.is_cut) && !rows.clone().any(|row| row.standing.covers(today))
+    }
+
+    /// Whether the file ends within somebody's row, so that it may name any group.
+    pub(crate) fn is_cut_of(&self, id: &str) -> bool {
+        self.by_id.get(id).into_iter().flatten().any(|at| self.rows[*at].is_cut)
+    }
+
     /// Whose row stands on a line of the file.
     pub(crate) fn id_on(&self, line: u64) -> Option<&str> {
         let at = usize::try_from(line).ok()?.checked_sub(2)?;

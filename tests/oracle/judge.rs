@@ -112,6 +112,13 @@ struct Seen {
     added: BTreeMap<String, BTreeSet<String>>,
 }
 
+impl Seen {
+    /// Whether its plan adds somebody to another group than this one.
+    fn joins_elsewhere(&self, group: &str, id: &str) -> bool {
+        self.joining.iter().any(|(other, joining)| other != group && joining.contains(id))
+    }
+}
+
 /// What is known of a source.
 #[derive(Default)]
 struct Feed {
@@ -715,6 +722,11 @@ impl Judge {
             Some(Said::Covered { group: to, .. }) if people::reference(to) != group || self.replaces[seen.source] => {
                 return self.judge_move(group, id, decided).map(|()| Loss::None);
             }
+            Some(Said::Doubt) if export.ends_by_cut_row(id, seen.today) => false,
+            // What is left of a name may be another group's.
+            Some(Said::Doubt) if export.is_cut_of(id) && seen.joins_elsewhere(group, id) => {
+                return self.judge_move(group, id, decided).map(|()| Loss::None);
+            }
             Some(said) => return bad("P1", format!("it says {said:?}")),
         };
         if is_absent && export.is_unidentified {
@@ -812,7 +824,11 @@ impl Judge {
             };
             let Some(export) = seen.file.as_ref().map(|name| &self.files[name].1) else { continue };
             for (id, (_, owner)) in &seen.covered {
-                let is_listed = |day| matches!(export.said(id, day), Some(Said::Covered { .. } | Said::Doubt));
+                let is_listed = |day| match export.said(id, day) {
+                    Some(Said::Covered { .. }) => true,
+                    Some(Said::Doubt) => !export.ends_by_cut_row(id, day),
+                    Some(Said::Off) | None => false,
+                };
                 if owner.as_deref() == Some(&of(source))
                     && is_listed(seen.today)
                     && is_listed(today)

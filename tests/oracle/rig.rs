@@ -746,6 +746,10 @@ impl<'h> Rig<'h> {
 
     fn last_look(&mut self) -> Step {
         let Some(store) = self.store() else { return Ok(()) };
+        let found = store.verify().unwrap();
+        if let Some(finding) = found.findings.first() {
+            return Err(Violation::new("P4", format!("the records do not fit together: {finding}")));
+        }
         let runs = store.runs(&RunFilter::default(), usize::MAX).unwrap();
         for run in &runs {
             self.tally.state(&format!("{:?}", run.state));

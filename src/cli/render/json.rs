@@ -1,13 +1,14 @@
 //! Reports as JSON: the shapes of [`crate::report`] with the version of the shapes in front, one object a line.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::report::{
-    BatchDetail, Counts, GroupStatus, MemberDetail, PlanReport, RosterMember, RosterReport, Run, RunDetail, SCHEMA,
-    Status,
+    BackupReport, BatchDetail, Counts, GroupStatus, MemberDetail, PlanReport, RosterMember, RosterReport, Run,
+    RunDetail, SCHEMA, Status, VerifyReport,
 };
 use crate::roster::ids::GroupRef;
 
@@ -66,6 +67,33 @@ pub fn json_roster(report: &RosterReport) -> String {
     let RosterReport { group, at, confirmed_at, members, .. } = report;
     let (at, confirmed_at) = (*at, *confirmed_at);
     members.iter().map(|member| line(&OfRoster { group, at, confirmed_at, member })).collect()
+}
+
+#[derive(Serialize)]
+struct OfBackup<'a> {
+    /// Where it lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// Where the state lies that it took the place of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    #[serde(flatten)]
+    report: &'a BackupReport,
+}
+
+/// `backup`, and `verify` of one.
+pub(super) fn json_backup(report: &BackupReport, file: &Path) -> String {
+    line(&OfBackup { file: Some(file.display().to_string()), before: None, report })
+}
+
+/// `restore`.
+pub(super) fn json_restored(report: &BackupReport, before: Option<&Path>) -> String {
+    line(&OfBackup { file: None, before: before.map(|before| before.display().to_string()), report })
+}
+
+/// `verify`.
+pub(super) fn json_verified(report: &VerifyReport) -> String {
+    line(report)
 }
 
 /// `status`. The API's words about people are left out: only `show` has them.

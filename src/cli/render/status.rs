@@ -71,6 +71,9 @@ fn matters(status: &Status) -> Vec<(Tone, String)> {
     for source in status.sources.iter().filter(|source| source.inbox_trouble.is_some()) {
         matters.push((Tone::Bad, format!("the inbox of {} is in trouble", clean(source.source.as_str()))));
     }
+    if status.backup.as_ref().is_some_and(|backup| backup.trouble.is_some()) {
+        matters.push((Tone::Bad, "the state cannot be backed up".to_owned()));
+    }
     if status.doubt.is_some() {
         matters.push((Tone::Doubtful, "the records are in doubt, and what depends on them is held".to_owned()));
     }
@@ -128,6 +131,17 @@ fn facts(page: &mut Page, status: &Status, now: DateTime<Utc>) {
     } else {
         let why = "writes are not forced to the disk here, so that a power cut can lose or break them";
         page.fact(2, "state", Some(Tone::Bad), &format!("{state} on disk; {why}"));
+    }
+    let Some(backup) = &status.backup else {
+        return page.fact(2, "backup", None, "none is made: backup.schedule is off");
+    };
+    let made = backup.last.map_or_else(
+        || "none yet".to_owned(),
+        |last| format!("{} ({}), {} kept in {}", time(last), age(last, now), backup.kept, clean(&backup.folder)),
+    );
+    page.fact(2, "backup", None, &made);
+    if let Some(trouble) = &backup.trouble {
+        page.fact(2, "", Some(Tone::Bad), &format!("{}; it is tried again within the hour", clean(trouble)));
     }
 }
 

@@ -237,6 +237,8 @@ All is well.
   API        https://api.demo.example
   confirmed  1204 members in 12 groups
   state      4.1 MiB on disk
+  backup     2026-03-01T02:30:00Z (6 hours ago), 7 kept in
+             /var/lib/rosterd/backups
 
 Source hris
   inbox      /srv/rosterd/hris
@@ -262,6 +264,8 @@ waits for a decision; 1 batch is in trouble.
   confirmed  1204 members in 12 groups
   state      4.1 MiB on disk; writes are not forced to the disk here, so that a
              power cut can lose or break them
+  backup     2026-03-01T02:30:00Z (6 hours ago), 7 kept in
+             /var/lib/rosterd/backups
 
 Source hris
   inbox      /srv/rosterd/hris
@@ -298,6 +302,7 @@ trouble; 1 group is paused; 1 run waits for a decision; 1 batch is in trouble.
   API        https://api.demo.example
   confirmed  1204 members in 12 groups
   state      4.1 MiB on disk; writes are not forced to the disk here, so that a power cut can lose or break them
+  backup     2026-03-01T02:30:00Z (6 hours ago), 7 kept in /var/lib/rosterd/backups
 
 Source hris
   inbox      /srv/rosterd/hris

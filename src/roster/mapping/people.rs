@@ -5,6 +5,7 @@
 //! invalid, and rows that say different things make a conflict. Rows that cover two different people under one id are a
 //! conflict whatever their periods: else the later hire would silently take the other's place.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::NaiveDate;
@@ -106,6 +107,8 @@ pub(super) struct Settled {
     pub(super) findings: Findings,
     /// Rows that were fine by themselves and lost their place to a contradiction.
     pub(super) rows_lost: u64,
+    /// Rows beyond the first of those who have several that agree, by the line that counts.
+    joined: BTreeMap<u64, u64>,
 }
 
 /// Makes people of rows.
@@ -116,7 +119,7 @@ pub(super) struct Settler<'b> {
 
 impl<'b> Settler<'b> {
     pub(super) fn new(bound: &'b Bound, findings: Findings) -> Self {
-        Self { bound, settled: Settled { people: Vec::new(), findings, rows_lost: 0 } }
+        Self { bound, settled: Settled { people: Vec::new(), findings, rows_lost: 0, joined: BTreeMap::new() } }
     }
 
     pub(super) fn settle(mut self, mut drafts: Vec<Draft>) -> Settled {
@@ -162,7 +165,9 @@ impl<'b> Settler<'b> {
         let rank = rows().map(|row| row.rank(latest)).min().unwrap_or_default();
         let group = if rank == 0 { group } else { shared_group(rows().filter(|row| row.rank(latest) == rank)) };
         let first_of_rank = |best: Draft, row: Draft| if row.rank(latest) < best.rank(latest) { row } else { best };
+        let beyond_first = rows().filter(|row| !row.is_invalid()).skip(1).count() as u64;
         let deciding = more.into_iter().fold(first, first_of_rank);
+        self.settled.joined.insert(deciding.line, beyond_first);
         if deciding.member().is_some() {
             let message = format_args!("{} are about one person and were read as one.", named(&lines));
             self.note(&deciding, Code::RowsJoined, None, message);
@@ -235,10 +240,10 @@ impl<'b> Settler<'b> {
 
     fn hold_for_case(&mut self, at: usize, lines: &[u64]) {
         let header = self.bound.id.last().map(|column| &*column.name);
-        let Settled { people, findings, rows_lost } = &mut self.settled;
+        let Settled { people, findings, rows_lost, joined } = &mut self.settled;
         let Some(person) = people.get_mut(at) else { return };
         if !matches!(person.standing, Standing::Invalid | Standing::Conflict) {
-            *rows_lost += 1;
+            *rows_lost += 1 + joined.get(&person.line).unwrap_or(&0);
         }
         person.standing = Standing::Conflict;
         findings.begin(person.line);

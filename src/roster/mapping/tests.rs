@@ -499,6 +499,9 @@ fn ids_that_differ_only_in_case_are_both_held() {
     assert!(matches!(get(&reading, "b2").standing, Standing::Covered(_)));
     assert_eq!(codes(&reading.problems), [(2, Code::IdCase, Some("ID")), (4, Code::IdCase, Some("ID"))]);
     assert_eq!(reading.invalid_rows, 2);
+    // Somebody's further rows are lost with the first.
+    let reading = read(&source(), &[row(&[("ID", "a1")]), row(&[("ID", "a1")]), row(&[("ID", "A1")])]);
+    assert_eq!((reading.rows, reading.invalid_rows), (3, 3));
 }
 
 #[test]

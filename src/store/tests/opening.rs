@@ -242,7 +242,7 @@ fn a_grown_database_is_compacted_and_an_interrupted_exchange_is_finished() {
     assert_eq!(names(), ["db", "lock", "store.json"]);
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+fn copy(from: &Path, to: &Path) {
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();
         let target = to.join(file.file_name());

@@ -325,6 +325,13 @@ pub(super) fn well() -> Status {
         base_url: "https://api.demo.example".to_owned(),
         durable: true,
         state_bytes: 4_404_019,
+        backup: Some(BackupStatus {
+            folder: "/var/lib/rosterd/backups".to_owned(),
+            last: Some(at("2026-03-01T02:30:00Z")),
+            kept: 7,
+            next: Some(at("2026-03-02T02:30:00Z")),
+            trouble: None,
+        }),
         sources: vec![SourceStatus {
             source: SourceName::parse("hris").unwrap(),
             inbox: "/srv/rosterd/hris".to_owned(),
