@@ -182,3 +182,67 @@ fn has_room(folder: &Path, store: &Store) -> Result<(), StoreError> {
 fn unusable(path: &Path, error: &io::Error) -> StoreError {
     StoreError::BackupFailed { detail: format!("{}: {error}", path.display()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::schedule::Cron;
+    use crate::roster::ids::SourceName;
+    use crate::store::SourceState;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    /// A state with a record, and the default config but for the folder.
+    fn world(keep: u32) -> (tempfile::TempDir, Store, Backup) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("state"), "https://api.test").unwrap();
+        let schedule = Some(Cron::parse("30 2 * * *").unwrap());
+        let config = Backup { schedule, timezone: chrono_tz::UTC, folder: dir.path().join("backups"), keep };
+        (dir, store, config)
+    }
+
+    fn made(store: &Store, config: &Backup) -> Vec<String> {
+        of_this_api(store, config).unwrap().iter().map(|(at, _)| at.to_rfc3339()).collect()
+    }
+
+    #[test]
+    fn one_is_due_at_once_where_there_is_none_and_then_once_a_day() {
+        let (_dir, store, config) = world(7);
+        assert!(!is_due(&store, &config, at("2026-11-02T12:00:00Z")).unwrap(), "nothing is on record yet");
+        store.put_source(&SourceState::new(SourceName::parse("hris").unwrap())).unwrap();
+        assert!(is_due(&store, &config, at("2026-11-02T12:00:00Z")).unwrap());
+        make(&store, &config, at("2026-11-02T12:00:00Z")).unwrap();
+        assert!(!is_due(&store, &config, at("2026-11-03T02:29:59Z")).unwrap());
+        assert!(is_due(&store, &config, at("2026-11-03T02:30:00Z")).unwrap());
+        // A machine that slept over five times makes one.
+        make(&store, &config, at("2026-11-08T09:00:00Z")).unwrap();
+        assert!(!is_due(&store, &config, at("2026-11-08T09:05:00Z")).unwrap());
+        assert!(!is_due(&store, &Backup { schedule: None, ..config }, at("2026-12-08T09:05:00Z")).unwrap());
+    }
+
+    #[test]
+    fn a_clock_that_was_years_ahead_puts_none_off() {
+        let (_dir, store, config) = world(7);
+        make(&store, &config, at("2036-01-01T02:30:00Z")).unwrap();
+        assert!(!is_due(&store, &config, at("2026-11-02T12:00:00Z")).unwrap());
+        make(&store, &config, at("2026-11-03T02:30:00Z")).unwrap();
+        assert_eq!(made(&store, &config).len(), 2);
+    }
+
+    #[test]
+    fn the_oldest_goes_and_what_is_not_ours_stays() {
+        let (_dir, store, config) = world(2);
+        fs::create_dir(&config.folder).unwrap();
+        let others = ["notes.txt", "rosterd_api.other-00000000_20200101T000000Z.backup", ".rosterd-backup-x"];
+        for name in others {
+            fs::write(config.folder.join(name), "x").unwrap();
+        }
+        for day in 1..=4 {
+            make(&store, &config, at(&format!("2026-11-0{day}T02:30:00Z"))).unwrap();
+        }
+        assert_eq!(made(&store, &config), ["2026-11-03T02:30:00+00:00", "2026-11-04T02:30:00+00:00"]);
+        assert!(others.iter().all(|name| config.folder.join(name).exists()));
+    }
+}

@@ -259,8 +259,11 @@ impl Export {
         }
         let covered: Vec<&&Row> = rows.iter().filter(|row| row.covers(today)).collect();
         let Some(first) = covered.first() else { return Some(Said::Off) };
-        // A row that covers wins over one that has ended; one that waives contradicts it.
-        let is_waived = |row: &&Row| row.standing.covers(today) && row.record.plan == WAIVED;
+        // A row that covers wins over one that has ended, and over one of an earlier period; one that waives contradicts it.
+        let latest = rows.iter().filter(|row| row.standing.covers(today)).map(|row| row.standing.start()).max();
+        let is_waived = |row: &&Row| {
+            row.standing.covers(today) && row.record.plan == WAIVED && latest == Some(row.standing.start())
+        };
         let is_apart = |row: &&&Row| row.group != first.group || row.record != first.record;
         if covered.iter().any(is_apart) || rows.iter().any(is_waived) {
             return Some(Said::Doubt);

@@ -111,6 +111,14 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
+    /// The first day; none for whoever has no row.
+    pub(crate) fn start(self) -> Option<NaiveDate> {
+        match self {
+            Self::Outside => None,
+            Self::Active { start, .. } | Self::Left { start, .. } => Some(start),
+        }
+    }
+
     /// Whether somebody who stands so is covered on that day, whatever their plan.
     pub(crate) fn covers(self, today: NaiveDate) -> bool {
         match self {
