@@ -4,7 +4,8 @@
 //! [`outcome`] what results mean for each person, [`moves`] who may be added before whom, [`ending`] what a run came to. [`driver`]
 //! performs what they say.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -35,6 +36,13 @@ pub mod phase;
 const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// Longest single sleep: timers stand still while the machine sleeps, so the wall clock is asked again this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// After a defect of ours, delivery of the group is tried again after this pause,
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+/// and so many times in all, before a person has to look.
+const MOST_PANICS: u32 = 3;
+/// Why a group is paused then.
+const PANICKED: &str = "delivery of this group ended abnormally again and again, by a defect of rosterd: the log says where; \
+     nothing was lost, and nothing more is sent to the group";
 /// Listeners that fall further behind than this miss news; the store has the truth.
 const NEWS_CAPACITY: usize = 4096;
 
@@ -92,7 +100,41 @@ enum Woken {
     Stop,
     Look,
     Probe,
-    Ended(Option<Drive>),
+    Ended(Drive),
+    Panicked(GroupRef),
+}
+
+/// The drives under way, one a group at most.
+#[derive(Default)]
+struct Drives {
+    tasks: JoinSet<Result<(), StoreError>>,
+    groups: HashMap<tokio::task::Id, GroupRef>,
+    active: HashSet<GroupRef>,
+    /// How often the drives of a group panicked.
+    panics: HashMap<GroupRef, u32>,
+}
+
+impl Drives {
+    fn spawn(&mut self, group: GroupRef, drive: impl Future<Output = Result<(), StoreError>> + Send + 'static) {
+        let id = self.tasks.spawn(drive).id();
+        self.groups.insert(id, group);
+    }
+
+    /// Waits for one to end; none when there is none.
+    async fn next(&mut self) -> Option<Woken> {
+        loop {
+            let (id, ended) = match self.tasks.join_next_with_id().await? {
+                Ok((id, ended)) => (id, Some(ended)),
+                Err(error) => (error.id(), None),
+            };
+            if let Some(group) = self.groups.remove(&id) {
+                return Some(match ended {
+                    Some(ended) => Woken::Ended((group, ended)),
+                    None => Woken::Panicked(group),
+                });
+            }
+        }
+    }
 }
 
 impl Deliverer {
@@ -147,8 +189,7 @@ impl Deliverer {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
         self.take_stock().await?;
         let cut_short = stop.child_token();
-        let mut drives: JoinSet<Drive> = JoinSet::new();
-        let mut active: HashSet<GroupRef> = HashSet::new();
+        let mut drives = Drives::default();
         // By the time since the last probe, not since the last event: a busy day must not put it off.
         let mut probe_at = None;
         self.wake.notify_one();
@@ -158,7 +199,7 @@ impl Deliverer {
             let woken = tokio::select! {
                 biased;
                 () = stop.cancelled() => Woken::Stop,
-                Some(ended) = drives.join_next() => Woken::Ended(ended.ok()),
+                Some(ended) = drives.next() => ended,
                 () = self.wake.notified() => Woken::Look,
                 () = tokio::time::sleep_until(probe_at.unwrap_or_else(Instant::now)), if probe_at.is_some() => Woken::Probe,
             };
@@ -170,44 +211,65 @@ impl Deliverer {
                 }
                 Woken::Look => {
                     for group in self.groups_with_work().await {
-                        self.start(&mut drives, &mut active, group, &cut_short);
+                        self.start(&mut drives, group, &cut_short);
                     }
                 }
-                Woken::Ended(Some((_, Err(error)))) => break Err(error),
-                Woken::Ended(Some((group, Ok(())))) => {
-                    active.remove(&group);
+                Woken::Ended((_, Err(error))) => break Err(error),
+                Woken::Ended((group, Ok(()))) => {
+                    drives.active.remove(&group);
                     // Work that came in while the drive was ending has nobody to carry it otherwise.
                     if self.has_work(&group).await {
-                        self.start(&mut drives, &mut active, group, &cut_short);
+                        self.start(&mut drives, group, &cut_short);
                     }
                 }
-                Woken::Ended(None) => error!("a drive ended abnormally"),
+                Woken::Panicked(group) => self.after_panic(&mut drives, group, &cut_short).await,
             }
         };
         // One that failed does not cut the others between a request and its recorded answer.
         cut_short.cancel();
-        while drives.join_next().await.is_some() {}
+        while drives.next().await.is_some() {}
         ended
     }
 
-    fn start(
-        self: &Arc<Self>,
-        drives: &mut JoinSet<Drive>,
-        active: &mut HashSet<GroupRef>,
-        group: GroupRef,
-        stop: &CancellationToken,
-    ) {
-        if active.insert(group.clone()) {
+    fn start(self: &Arc<Self>, drives: &mut Drives, group: GroupRef, stop: &CancellationToken) {
+        if drives.active.insert(group.clone()) {
             let span = info_span!("drive", group = %group);
             let deliverer = Arc::clone(self);
             let stop = stop.clone();
-            drives.spawn(
-                async move {
-                    let ended = deliverer.drive(&group, &stop).await;
-                    (group, ended)
+            let drive = {
+                let group = group.clone();
+                async move { deliverer.drive(&group, &stop).await }
+            };
+            drives.spawn(group, drive.instrument(span));
+        }
+    }
+
+    /// A drive that panicked met a defect of ours. It is tried again, since what it met may be gone; a group that it keeps meeting
+    /// is paused, which `status` says, and the others go on. What was between a request and its answer is on record.
+    async fn after_panic(&self, drives: &mut Drives, group: GroupRef, stop: &CancellationToken) {
+        let panics = drives.panics.entry(group.clone()).or_default();
+        *panics += 1;
+        if *panics < MOST_PANICS {
+            error!(%group, attempt = *panics, again_after = ?AFTER_PANIC, "delivery ended abnormally");
+            let stop = stop.clone();
+            let pause = async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(AFTER_PANIC) => {}
                 }
-                .instrument(span),
-            );
+                Ok(())
+            };
+            drives.spawn(group, pause);
+            return;
+        }
+        error!(%group, "delivery keeps ending abnormally, the group is paused");
+        drives.panics.remove(&group);
+        drives.active.remove(&group);
+        let paused = self.store.call(move |store| {
+            store.update_group(&group, |record| record.paused = Some(PANICKED.to_owned())).map(drop)
+        });
+        if let Err(error) = paused.await {
+            error!(%error, "the group cannot be paused");
         }
     }
 
