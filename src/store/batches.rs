@@ -530,7 +530,7 @@ impl Store {
         batch.map(Some).ok_or_else(|| StoreError::corrupt(format!("the record of batch {id} is missing")))
     }
 
-    fn work_on(&self, shelf: Shelf, group: &GroupRef) -> Result<Option<Work>, StoreError> {
+    pub(super) fn work_on(&self, shelf: Shelf, group: &GroupRef) -> Result<Option<Work>, StoreError> {
         self.batch_on(shelf, group)?.map(|batch| self.with_payload(batch)).transpose()
     }
 

@@ -7,6 +7,7 @@ use crate::roster::ids::BatchId;
 mod doubt;
 mod opening;
 pub(super) mod samples;
+mod verify;
 
 use samples::{batch, changes, entry, group, group_record, roster, run, source, time, work};
 

@@ -135,7 +135,7 @@ impl Store {
         }
         let orphans = self.inner.trees.orphans()?;
         if orphans != 0 {
-            findings.say(format!("pieces: {orphans} of long values belong to no record"));
+            findings.say(format!("pieces: some belong to no record ({orphans})"));
         }
         Ok(records)
     }
@@ -179,7 +179,7 @@ impl Store {
             }
         }
         if indexed < 2 * batches.len() {
-            findings.say(format!("batches: {} ways to find one are missing", 2 * batches.len() - indexed));
+            findings.say(format!("batches: ways to find one are missing ({})", 2 * batches.len() - indexed));
         }
         for id in batches.iter().filter(|(_, (run, ..))| !runs.contains(run)).map(|(id, _)| id) {
             findings.say(format!("batches {id}: its run is not on record"));
@@ -194,7 +194,7 @@ impl Store {
         let mut reached = BTreeSet::new();
         for (shelf, name) in [(Shelf::Outbox, "outbox"), (Shelf::Waiting, "waiting")] {
             for group in self.ids_of::<GroupRef>(shelf)? {
-                let work = if shelf == Shelf::Outbox { self.work(&group) } else { self.next_work(&group) };
+                let work = self.work_on(shelf, &group);
                 let Some(Some(work)) = findings.over(work, || format!("{name} {group}"))? else { continue };
                 let id = work.batch.batch;
                 if work.batch.phase.is_final() || work.batch.group != group {
@@ -246,7 +246,7 @@ impl Store {
             roster.members().iter().map(|entry| &entry.member.reference_id).chain(roster.former()).filter(is_lost),
         );
         if !lost.is_empty() {
-            findings.say(format!("traces {group}: {} people of it cannot be found", lost.len()));
+            findings.say(format!("traces {group}: people of it cannot be found ({})", lost.len()));
         }
         let mut members: BTreeMap<ReferenceId, Member> =
             roster.members().iter().map(|entry| (entry.member.reference_id.clone(), entry.member.clone())).collect();
@@ -258,12 +258,12 @@ impl Store {
             }
             let astray = changes.into_iter().filter_map(|change| undo(&mut members, change)).count();
             if astray != 0 {
-                findings.say(format!("changes {id}: for {astray} people they do not lead to the roster of {group}"));
+                findings.say(format!("changes {id}: they do not lead to the roster of {group} (people: {astray})"));
                 return Ok(());
             }
         }
         if !members.is_empty() && self.forgotten_before()?.is_none() {
-            findings.say(format!("rosters {group}: of {} people no batch says how they came there", members.len()));
+            findings.say(format!("rosters {group}: no batch says how they came there (people: {})", members.len()));
         }
         Ok(())
     }
