@@ -1,7 +1,12 @@
 //! A defect of our own in the delivery of one group: the others go on, it is tried again, and a group that keeps meeting it is
 //! paused for everybody to see. Nothing is lost.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by stopping; and it is about panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test says what is wrong by stopping; and it is about panics"
+)]
 #![allow(dead_code, reason = "the support is shared, and no test needs all of it")]
 
 #[path = "support/life.rs"]

@@ -13,6 +13,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::string_slice,
     reason = "a test says what is wrong by stopping, and what it did"
 )]
 #![allow(dead_code, reason = "the support is shared, and no test needs all of it")]

@@ -11,6 +11,8 @@ use super::StoreError;
 
 pub(super) const NAME: &str = "store.json";
 const VERSION: u32 = 1;
+/// Digits of the checksum: enough against damage, and nobody forges it.
+const CHECKSUM_DIGITS: usize = 16;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,11 +25,15 @@ pub(super) struct Sentinel {
     /// The API that the database belongs to; none in a file of an earlier rosterd, which asked the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) base_url: Option<String>,
+    /// Over the others, so that a flipped bit does not make it the file of another API; none in a file of an earlier rosterd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum: Option<String>,
 }
 
 impl Sentinel {
     pub(super) fn new(store: String, generation: u64, base_url: String) -> Self {
-        Self { version: VERSION, store, generation, base_url: Some(base_url) }
+        let checksum = Some(checksum(&store, generation, &base_url));
+        Self { version: VERSION, store, generation, base_url: Some(base_url), checksum }
     }
 
     /// Reads the file, if there is one.
@@ -45,7 +51,12 @@ impl Sentinel {
         if u64::from(VERSION) < found {
             return Err(StoreError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX), known: VERSION });
         }
-        serde_json::from_value(value).map(Some).map_err(|_| unreadable())
+        let sentinel: Self = serde_json::from_value(value).map_err(|_| unreadable())?;
+        let Self { version: _, store, generation, base_url, checksum: found } = &sentinel;
+        let is_whole = found.as_ref().is_none_or(|found| {
+            base_url.as_ref().is_some_and(|base_url| *found == checksum(store, *generation, base_url))
+        });
+        if is_whole { Ok(Some(sentinel)) } else { Err(unreadable()) }
     }
 
     /// Replaces the file: whole or not at all, and on disk when this returns.
@@ -61,6 +72,11 @@ impl Sentinel {
         };
         replace().map_err(|error| StoreError::io("write", &path, &error))
     }
+}
+
+fn checksum(store: &str, generation: u64, base_url: &str) -> String {
+    let text = format!("{store}\n{generation}\n{base_url}");
+    blake3::hash(text.as_bytes()).to_hex().chars().take(CHECKSUM_DIGITS).collect()
 }
 
 /// Makes renames in a directory durable.

@@ -4,6 +4,7 @@ use super::*;
 use crate::report::{Phase, RunState};
 use crate::roster::ids::BatchId;
 
+mod corruption;
 mod doubt;
 mod opening;
 pub(super) mod samples;
