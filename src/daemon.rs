@@ -344,7 +344,7 @@ async fn pass(desk: &Desk, job: Job) -> Result<Option<Errand>, StoreError> {
 fn after_pass(job: Job, passed: Result<(), SyncError>) -> Result<Option<Errand>, StoreError> {
     Ok(match passed {
         Ok(()) => None,
-        Err(SyncError::Store(error)) if error.is_full() => return Err(error),
+        Err(SyncError::Store(error)) if error.needs_restart() => return Err(error),
         Err(error @ SyncError::Changed) => {
             warn!(%error, "the export is read again once it has settled");
             None
@@ -388,7 +388,7 @@ async fn keep(
     let again = match kept.instrument(span).await {
         Ok(None) => None,
         Ok(Some((job, error))) => after_pass(*job, Err(error))?,
-        Err(SyncError::Store(error)) if error.is_full() => return Err(error),
+        Err(SyncError::Store(error)) if error.needs_restart() => return Err(error),
         Err(error) => {
             warn!(%source, schedule = appointment.key(), %error, again_after = ?AGAIN_AFTER, "the schedule cannot be kept now");
             return Ok(Some(Errand::Keep(source, appointment, nominal)));
@@ -404,7 +404,7 @@ async fn fired(desk: &Desk, source: SourceName, key: String, nominal: DateTime<U
         })
     });
     match recorded.await {
-        Err(error) if error.is_full() => Err(error),
+        Err(error) if error.needs_restart() => Err(error),
         Err(error) => {
             error!(%error, "the schedule's time cannot be recorded");
             Ok(())

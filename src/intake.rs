@@ -49,6 +49,8 @@ pub struct InboxState {
     pub waiting: usize,
     /// Names that lie there and will not be taken: folders, links, devices.
     pub refused: Vec<String>,
+    /// Files that should have been taken and cannot be, and why.
+    pub stuck: BTreeMap<String, String>,
     /// The last time that it was looked through.
     pub looked_at: Option<DateTime<Utc>>,
     /// What is next by the clock.
@@ -62,6 +64,7 @@ impl Default for InboxState {
             watching: Watching::Polling("not looked at yet".to_owned()),
             waiting: 0,
             refused: Vec::new(),
+            stuck: BTreeMap::new(),
             looked_at: None,
             next: None,
         }
@@ -72,7 +75,13 @@ impl InboxState {
     /// What is the matter, in words; none while all is well.
     pub fn trouble(&self) -> Option<String> {
         match &self.folder {
-            FolderState::Unseen | FolderState::Open => None,
+            FolderState::Unseen | FolderState::Open => self.stuck.first_key_value().map(|(name, why)| {
+                let others = match self.stuck.len() - 1 {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                format!("{name} cannot be taken{others}: {why}; it is tried again at every rescan")
+            }),
             FolderState::Missing => Some("the folder is not there".to_owned()),
             FolderState::Unusable(why) => Some(why.clone()),
         }

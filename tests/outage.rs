@@ -5,6 +5,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::string_slice,
     clippy::print_stdout,
     reason = "a test says what is wrong by stopping, and what it measured"

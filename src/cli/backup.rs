@@ -90,6 +90,7 @@ fn failure(error: &StoreError) -> Failure {
         | StoreError::Newer { .. }
         | StoreError::OtherOrganization { .. }
         | StoreError::Full
+        | StoreError::Gone { .. }
         | StoreError::BackupFailed { .. }
         | StoreError::Io { .. }
         | StoreError::OutOfOrder { .. } => Failure::new(Ending::Store, error.to_string()),

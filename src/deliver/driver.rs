@@ -98,7 +98,7 @@ impl Deliverer {
                 Ok(Carried::Waits) => self.wait_for_others(&mut settled, &mut released, stop).await,
                 Ok(Carried::Later) => self.wait_for_attempt(group, &mut released, stop).await,
                 Ok(Carried::Stopped) => false,
-                Err(CarryError::Store(error)) if error.is_full() => return Err(error),
+                Err(CarryError::Store(error)) if error.needs_restart() => return Err(error),
                 Err(CarryError::Store(StoreError::OutOfOrder { detail, .. })) => {
                     info!(detail, "a newer roster came in between");
                     let then = self.clock.now() + TimeDelta::from_std(LOOK_AGAIN).unwrap_or_default();

@@ -179,6 +179,7 @@ impl Task {
             warn!(source = %self.intake.source.name, file = %refused.name.display(), why = refused.why,
                 "a name in the inbox is not taken");
         }
+        self.shown.stuck.retain(|stuck, _| found.iter().any(|found| found.name.to_string_lossy() == *stuck));
         self.shown.looked_at = Some(self.intake.clock.now());
         Ok(look)
     }
@@ -222,7 +223,9 @@ impl Task {
         let name = ready.name.clone();
         let (folder, now) = (spool.clone(), self.intake.clock.now());
         // Not raced with `stop`: a claim that has begun is handed over or put back.
-        match off_the_runtime(move || folder.claim(&ready, now)).await {
+        let claimed = off_the_runtime(move || folder.claim(&ready, now)).await;
+        self.shown.stuck.remove(&*name.to_string_lossy());
+        match claimed {
             Ok(claimed) => {
                 debug!(source = %self.intake.source.name, file = claimed.name, size = claimed.size, "file claimed");
                 self.ledger.forget(&name);
@@ -233,6 +236,8 @@ impl Task {
             Err(SpoolError::Changed) => debug!(source = %self.intake.source.name, "a file was put back"),
             Err(error) => {
                 warn!(source = %self.intake.source.name, file = %name.display(), %error, "a file cannot be claimed");
+                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                self.shown.stuck.insert(name.to_string_lossy().into_owned(), cause);
                 self.ledger.put_off(&name, (Instant::now() + self.intake.source.rescan).into_std());
             }
         }

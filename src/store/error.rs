@@ -76,6 +76,16 @@ pub enum StoreError {
         /// What failed.
         detail: String,
     },
+    /// The state directory was deleted, moved or replaced while it was in use: what is written now, nobody would find again.
+    #[error(
+        "the state directory {} was deleted, moved or replaced while rosterd used it: nothing more is sent; put it back, \
+         and start rosterd again",
+        dir.display()
+    )]
+    Gone {
+        /// Where it was.
+        dir: PathBuf,
+    },
     /// Anything else that the file system says.
     #[error("the state cannot be read or written: {detail}")]
     Io {
@@ -98,9 +108,9 @@ impl StoreError {
         matches!(self, Self::InUse { .. })
     }
 
-    /// Whether the disk is full. Reading still works; writing does after a restart.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Full)
+    /// Whether nothing can be written any more before the state is opened again: the disk is full, or the state is gone.
+    pub fn needs_restart(&self) -> bool {
+        matches!(self, Self::Full | Self::Gone { .. })
     }
 
     pub(super) fn out_of_order(group: &GroupRef, detail: impl Into<String>) -> Self {

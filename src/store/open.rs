@@ -43,12 +43,12 @@ impl Store {
         let lock = lock(dir)?;
         let base_url = base_url.trim_end_matches('/').to_ascii_lowercase();
         let (home, found, beside) = match open_home(dir, &base_url)? {
-            Home::Own(trees, meta) => (dir.to_owned(), (trees, meta), None),
+            Home::Own(found) => (dir.to_owned(), found, None),
             Home::Of(other) => {
                 let home = dir.join(OTHERS).join(folder_of(&base_url));
                 make(&home)?;
                 match open_home(&home, &base_url)? {
-                    Home::Own(trees, meta) => (home, (trees, meta), Some(other)),
+                    Home::Own(found) => (home, found, Some(other)),
                     Home::Of(third) => {
                         let detail = format!("{} holds the state of {third}", home.display());
                         return Err(StoreError::corrupt(detail));
@@ -56,7 +56,7 @@ impl Store {
                 }
             }
         };
-        let (trees, meta) = found;
+        let (trees, meta) = *found;
         let trees = compact::when_grown(&home, trees, limits)?;
         let store = Self {
             inner: Arc::new(Inner {
@@ -130,7 +130,7 @@ impl Store {
 /// Whose state lies in a folder.
 enum Home {
     /// That of the API in question, which is open now.
-    Own(Trees, MetaV1),
+    Own(Box<(Trees, MetaV1)>),
     /// That of another API. Nothing of it was touched.
     Of(String),
 }
@@ -152,7 +152,7 @@ fn open_home(dir: &Path, base_url: &str) -> Result<Home, StoreError> {
     make(&db)?;
     let trees = open_trees(&db, dir)?;
     let meta = settle_identity(dir, &trees, sentinel.as_ref(), base_url)?;
-    Ok(if meta.base_url == base_url { Home::Own(trees, meta) } else { Home::Of(meta.base_url) })
+    Ok(if meta.base_url == base_url { Home::Own(Box::new((trees, meta))) } else { Home::Of(meta.base_url) })
 }
 
 /// Where the state of this API lies, or would lie, below a state directory. What is damaged there is not looked at.

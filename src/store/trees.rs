@@ -5,8 +5,9 @@
 //! whole leaf, so pieces are sized such that a full leaf stays below the threshold.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -26,6 +27,9 @@ const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// A leaf splits above 16 entries and merges with a sibling below 4. Even 32 pieces of this size with the longest keys
 /// are 1.1 MB, far enough below the threshold; and the roster of a group of 500 people is one piece.
 const PIECE_BYTES: usize = 32 * 1024;
+
+/// The file in sled's folder that it writes to as long as it is open.
+const LOG: &str = "db";
 
 /// Length of the number of pieces in front of a value's first piece.
 const HEAD_BYTES: usize = 4;
@@ -99,6 +103,8 @@ pub(super) struct Trees {
     writer: Mutex<()>,
     /// Held for writing while a transaction is applied, so that a reader of pieces never sees half of one.
     applying: RwLock<()>,
+    /// The file that sled writes to, and what it is to the kernel: another one there, or none, is another state.
+    file: (PathBuf, Option<(u64, u64)>),
     /// Commits until the disk is said to be gone, for tests that stop after each of them.
     commits_left: AtomicU64,
     /// Whether a commit was refused for that.
@@ -134,9 +140,12 @@ impl Trees {
                 .flush_every_ms(Some(500));
             let db = config.open()?;
             let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
+            let file = path.join(LOG);
+            let identity = identity(&file);
             Ok(Self {
                 db,
                 shelves,
+                file: (file, identity),
                 writer: Mutex::new(()),
                 applying: RwLock::new(()),
                 commits_left: AtomicU64::new(u64::MAX),
@@ -301,6 +310,11 @@ impl Writing<'_> {
             return Err(StoreError::Io { detail: "a test stopped the store".to_owned() });
         }
         self.trees.commits_left.fetch_sub(1, Ordering::Relaxed);
+        let (file, opened) = &self.trees.file;
+        if identity(file) != *opened {
+            let dir = file.ancestors().nth(2).unwrap_or(file).to_owned();
+            return Err(StoreError::Gone { dir });
+        }
         self.stage(draft)?;
         guarded(|| self.trees.db.flush().map(|_| ()).map_err(StoreError::from))
     }
@@ -363,6 +377,11 @@ impl Writing<'_> {
             None => Ok(0),
         })
     }
+}
+
+/// Device and number of a file; none where there is none.
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(file).ok().map(|data| (data.dev(), data.ino()))
 }
 
 fn split_head(head: &[u8]) -> Result<(u32, &[u8]), StoreError> {

@@ -76,7 +76,7 @@ impl Desk {
                 info!(source = %name, run = %run.run, "re-checked, dates have come due");
                 Ok(Rechecked::Passed(Box::new(run)))
             }
-            Err(SyncError::Store(error)) if error.is_full() => Err(error.into()),
+            Err(SyncError::Store(error)) if error.needs_restart() => Err(error.into()),
             Err(error) => Ok(Rechecked::PutOff(Box::new(job), error)),
         }
     }

@@ -291,7 +291,7 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
 
 /// A running daemon. Killed when dropped.
 pub(crate) struct Daemon {
-    child: Child,
+    pub(crate) child: Child,
     log: Arc<Mutex<String>>,
 }
 

@@ -65,7 +65,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &to) } else { drop(std::fs::copy(&path, to).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            std::fs::copy(&path, to).unwrap();
+        }
     }
 }
 
@@ -96,7 +100,7 @@ fn open_a_damaged_state() {
         file.read_to_end(&mut bytes).unwrap();
         Ok(format!("{} {:?}", blake3::hash(&bytes).to_hex(), report.findings))
     };
-    #[expect(clippy::exit, clippy::print_stdout, reason = "this is a process of its own, and it talks to the test")]
+    #[expect(clippy::exit, reason = "this is a process of its own, and it talks to the test")]
     match read() {
         Ok(all) => {
             println!("read: {all}");
@@ -208,8 +212,5 @@ fn a_damaged_state_is_read_as_it_was_or_refused() {
         }
         std::fs::remove_dir_all(&damaged).unwrap();
     }
-    #[expect(clippy::print_stdout, reason = "whoever asks for thousands wants to know")]
-    {
-        println!("ROSTERD_SEED={seed}: {damages} damages, {read} read as it was, {refused} refused");
-    }
+    println!("ROSTERD_SEED={seed}: {damages} damages, {read} read as it was, {refused} refused");
 }
