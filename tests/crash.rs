@@ -4,7 +4,8 @@
 //! tasks are then dropped where they stand. `Stop::Late` finds the world as it is when the next write would have happened:
 //! requests have left, files have moved. `Stop::Early` finds it as it was right after the last write: from then on the network is
 //! dead, files that moved since lie where they were, and the last receipt was not written. `Stop::Twice` stops the second life as
-//! well.
+//! well. `Stop::Call` and `Stop::Answer` count calls to the API instead: the daemon dies before a request leaves, or when the API has
+//! done its work and answered, before the answer is used.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod life;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -56,6 +58,16 @@ enum Stop {
     Late,
     Early,
     Twice,
+    /// When a call is about to leave.
+    Call,
+    /// When its answer has arrived, before anything is done with it.
+    Answer,
+}
+
+impl Stop {
+    fn is_of_calls(self) -> bool {
+        matches!(self, Self::Call | Self::Answer)
+    }
 }
 
 /// When the next act of the world outside comes.
@@ -118,13 +130,29 @@ struct Plugged {
     api: InMemory,
     store: Arc<OnceLock<Mutex<Option<Store>>>>,
     is_pulled: bool,
+    /// The call at which the daemon stops, counted from 0, and whether its answer still arrives.
+    last: Option<(u64, bool)>,
+    calls: AtomicU64,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Plugged {
     fn through<'a, T: 'a>(&'a self, call: Answer<'a, T>) -> Answer<'a, T> {
         Box::pin(async move {
             let is_dead = self.is_pulled && with(&self.store, |store| store.stopped().0 == 0).unwrap_or(false);
-            if is_dead { std::future::pending().await } else { call.await }
+            let number = self.calls.fetch_add(1, Ordering::SeqCst);
+            match self.last {
+                Some((last, false)) if last <= number => self.is_over.store(true, Ordering::SeqCst),
+                Some((last, true)) if last <= number => {
+                    if last == number {
+                        drop(call.await);
+                    }
+                    self.is_over.store(true, Ordering::SeqCst);
+                }
+                _ if is_dead => {}
+                _ => return call.await,
+            }
+            std::future::pending().await
         })
     }
 }
@@ -180,11 +208,15 @@ impl World<'_> {
             api: self.sandbox.in_memory(),
             store: Arc::clone(&slot),
             is_pulled: stop == Stop::Early && writes != u64::MAX,
+            last: (stop.is_of_calls() && writes != u64::MAX).then_some((writes, stop == Stop::Answer)),
+            calls: AtomicU64::new(0),
+            is_over: Arc::new(AtomicBool::new(false)),
         };
+        let is_over = Arc::clone(&api.is_over);
         let outside = Outside { api: Arc::new(api), clock: self.clock.clone() };
         let opened = Arc::clone(&slot);
         let ready = move |store: &Store| {
-            store.stop_after(writes);
+            store.stop_after(if stop.is_of_calls() { u64::MAX } else { writes });
             opened.set(Mutex::new(Some(store.clone()))).unwrap();
         };
         let mut tasks = JoinSet::new();
@@ -201,7 +233,7 @@ impl World<'_> {
             }
             while asked.try_join_next().is_some() {}
             let Some((left, has_refused)) = with(&slot, Store::stopped) else { continue };
-            if has_refused || (stop == Stop::Early && left == 0) {
+            if has_refused || (stop == Stop::Early && left == 0) || is_over.load(Ordering::SeqCst) {
                 break false;
             }
             let is_quiet = asked.is_empty() && with(&slot, |store| life::is_quiet(store, self.inbox)).unwrap();
@@ -384,8 +416,14 @@ fn live(life: &Life, writes: u64, stop: Stop) -> (bool, Vec<String>) {
 fn stop_everywhere(name: &str, life: &Life) {
     let mut wrong = Vec::new();
     let mut points = 0;
-    for stop in [Stop::Late, Stop::Early, Stop::Twice] {
-        for writes in (0..MOST_WRITES).step_by(if stop == Stop::Twice { 4 } else { 1 }) {
+    for stop in [Stop::Late, Stop::Early, Stop::Twice, Stop::Call, Stop::Answer] {
+        let step = match stop {
+            Stop::Late | Stop::Early => 1,
+            // Most calls lie right beside a write; `ROSTERD_STOPS=all` stops at each of them.
+            Stop::Call | Stop::Answer if std::env::var_os("ROSTERD_STOPS").is_some() => 1,
+            Stop::Twice | Stop::Call | Stop::Answer => 4,
+        };
+        for writes in (0..MOST_WRITES).step_by(step) {
             let (was_needed, violations) = live(life, writes, stop);
             points += u32::from(was_needed);
             wrong.extend(violations.into_iter().map(|what| format!("{stop:?} after {writes}: {what}")));

@@ -73,7 +73,7 @@ impl MemberSync for Defective {
 
 /// A daemon that meets a defect over E1001 so many times, on simulated time, with an export of two groups in its inbox. `look` is
 /// asked until it answers.
-fn live(times: u32, look: impl AsyncFn(&Store, &Sandbox, &Path, &AtomicU32) -> bool) {
+fn live(times: u32, look: &impl AsyncFn(&Store, &Sandbox, &Path, &AtomicU32) -> bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let text = life::config_text(dir.path(), "http://127.0.0.1:9", "2s");
@@ -113,7 +113,7 @@ fn covered(sandbox: &Sandbox, group: &str) -> Vec<String> {
 
 #[test]
 fn a_group_that_met_a_defect_is_tried_again_and_nothing_is_lost() {
-    live(2, async |store, sandbox, dir, _| {
+    live(2, &async |store, sandbox, dir, _| {
         let is_over = life::is_quiet(store, &dir.join("inbox"));
         if is_over && !covered(sandbox, "acme-d1").is_empty() {
             let truth = life::truth(&life::people(2, 3));
@@ -127,7 +127,7 @@ fn a_group_that_met_a_defect_is_tried_again_and_nothing_is_lost() {
 
 #[test]
 fn a_group_that_keeps_meeting_a_defect_is_paused_and_the_others_go_on() {
-    live(u32::MAX, async |store, sandbox, dir, left| {
+    live(u32::MAX, &async |store, sandbox, dir, left| {
         let group = GroupRef::parse("acme-d1").unwrap();
         let Some(why) = store.group(&group).unwrap().and_then(|record| record.paused) else { return false };
         assert!(why.contains("by a defect of rosterd"), "{why}");

@@ -192,6 +192,12 @@ impl Export {
         for flaw in flaws {
             apply(flaw, &mut rows, &mut shape, company);
         }
+        // E-mail and phone are nobody's duty: without their column nobody has one.
+        match shape.header.and_then(|column| COLUMNS.get(column)) {
+            Some(&"Email") => rows.iter_mut().for_each(|row| row.record.email.clear()),
+            Some(&"Phone") => rows.iter_mut().for_each(|row| row.record.phone.clear()),
+            Some(_) | None => {}
+        }
         let text = text(&rows, order, &shape);
         Self::sealed(of, rows, text, made, (flaws, &shape, order))
     }
@@ -418,15 +424,7 @@ fn apply(flaw: &Flaw, rows: &mut Vec<Row>, shape: &mut Shape, company: &Company)
                 shape.header = Some(usize::MAX);
             }
         }
-        Flaw::RenamedHeader(column) => {
-            shape.header = Some(*column);
-            // E-mail and phone are nobody's duty: without their column nobody has one.
-            match COLUMNS[*column] {
-                "Email" => rows.iter_mut().for_each(|row| row.record.email.clear()),
-                "Phone" => rows.iter_mut().for_each(|row| row.record.phone.clear()),
-                _ => {}
-            }
-        }
+        Flaw::RenamedHeader(column) => shape.header = Some(*column),
         Flaw::Shift(column) => shift(rows, *column),
         Flaw::LostZeros => {
             for row in rows.iter_mut() {
