@@ -280,6 +280,7 @@ mod tests {
         let bench = Bench::new();
         let daemon = bench.daemon();
         let socket = bench.path("control.sock");
+        let endless = vec![0xff; 70_000];
         for nonsense in
             [&b"GET / HTTP/1.1\r\n\r\n"[..], b"{}\n", b"{\"show\":{\"id\":1}}\n", b"", &endless, b"\"status\""]
         {
