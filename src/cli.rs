@@ -354,6 +354,7 @@ pub fn main() -> ExitCode {
     };
     let context = Context { screen: Screen::new(args.json), config: args.config };
     logging::start(args.log, matches!(args.command, Command::Run));
+    logging::hush_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(perform(&context, args.command)),

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn every_link_between_the_pages_leads_somewhere() {
         let mut followed = 0;
-        for page in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/inbox.md"] {
+        for page in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/inbox.md", "docs/threat-model.md"] {
             let text = read(page);
             let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
             for target in targets.filter(|target| !target.starts_with("http")) {
@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn files_that_the_pages_name_are_there() {
-        for page in ["README.md", "ARCHITECTURE.md", "docs/inbox.md", "docs/decisions/0001-sled.md"] {
+        let pages = ["README.md", "ARCHITECTURE.md", "docs/inbox.md", "docs/decisions/0001-sled.md"];
+        for page in pages.into_iter().chain(["docs/reliability.md", "docs/threat-model.md"]) {
             let text = read(page);
             let spans = text.split('`').skip(1).step_by(2);
             let files = spans.filter(|span| {

@@ -260,6 +260,41 @@ mod tests {
         story("json");
     }
 
+    /// Set for the process that panics.
+    const CHILD: &str = "ROSTERD_PRIVACY_CHILD";
+
+    /// Not a test of its own: a process with the binary's logger, in which something panics over a record.
+    #[test]
+    #[ignore = "run by the other test, in a process of its own"]
+    fn panic_over_a_person() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        rosterd::cli::logging::start(None, true);
+        rosterd::cli::logging::hush_panics();
+        let row = people(&["E1"]);
+        let ended =
+            std::thread::spawn(move || row.parse::<u64>().map_err(|error| format!("{row}: {error}")).unwrap()).join();
+        assert!(ended.is_err());
+        std::process::abort();
+    }
+
+    #[test]
+    fn a_defect_says_where_it_is_and_names_nobody() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tests::panic_over_a_person", "--ignored", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(err.contains("a defect") && err.contains("tests/privacy.rs:"), "{err}");
+        for text in [out.to_lowercase(), err.to_lowercase()] {
+            assert!(!text.contains(MARK), "{text}");
+            assert!(NUMBERS.iter().all(|number| !text.contains(number)), "{text}");
+        }
+    }
+
     #[test]
     fn a_key_that_is_refused_or_useless_is_not_repeated() {
         let bench = Bench::with(&settings(), Script::default());

@@ -36,3 +36,16 @@ pub fn start(format: Option<LogFormat>, is_daemon: bool) {
     // A second start in one process keeps the first logger.
     drop(started);
 }
+
+/// Lets a defect say where it is, and nothing of what it met: the message of a panic can quote a record.
+pub fn hush_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, ToString::to_string);
+        let thread = std::thread::current();
+        tracing::error!(
+            place,
+            thread = thread.name(),
+            "a defect: what it was about is left out, since it can name people"
+        );
+    }));
+}

@@ -585,7 +585,7 @@ impl Judge {
         let Some(seen) = self.runs.get(&member.run) else { return Ok(()) };
         let earlier = self.runs.range(..member.run.clone()).filter(|(_, earlier)| earlier.source == seen.source);
         let leaving: BTreeSet<String> =
-            earlier.rev().take(8).flat_map(|(_, earlier)| earlier.planned.values().flatten().cloned()).collect();
+            earlier.rev().take(40).flat_map(|(_, earlier)| earlier.planned.values().flatten().cloned()).collect();
         let Some(seen) = self.runs.get_mut(&member.run) else { return Ok(()) };
         let added = seen.added.entry(group.to_owned()).or_default();
         // Who was covered then comes back with that run's record after an approved removal of which no results came.
