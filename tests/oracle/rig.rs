@@ -475,11 +475,12 @@ impl<'h> Rig<'h> {
     async fn kill(&mut self) {
         self.say(|| "  killed".to_owned());
         self.tally.kills += 1;
-        self.slot.lock().unwrap().take();
         if let Some(mut process) = self.process.take() {
             process.asked.shutdown().await;
             process.tasks.shutdown().await;
         }
+        // Only now: until its tasks are gone, a roster may still leave, and its batch is looked up.
+        self.slot.lock().unwrap().take();
         self.sandbox.client_died();
     }
 
