@@ -105,6 +105,7 @@ mod tests {
             }
         }
         assert_eq!(bench.run(&["--json", "history"]).ends_with(0).out, before, "nothing was replaced");
+        assert!(!bench.path("state/restore.new").exists(), "half a state with people's data was left lying");
         bench.run(&["restore", &backup]).ends_with(0);
     }
 

@@ -20,9 +20,6 @@ const ROWS_FLOOR: u64 = 2;
 /// Below this many members one changed column is no pattern.
 const FIELD_CHANGED_MEMBERS: u64 = 10;
 
-/// Holds a group that would gain too many people at once.
-const ADDITIONS: &str = "additions";
-
 /// Guards that no approval can pass: what they stop cannot work.
 const UNAPPROVABLE: [&str; 2] = ["no_group", "members_per_request"];
 
@@ -82,7 +79,7 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
             Target::Group(at) => {
                 hold_in(groups, *at, guard, &judgement.target);
                 if let Some(group) = groups.get_mut(*at) {
-                    group.is_held = guard != ADDITIONS || !group.takes_back_an_end();
+                    group.is_held = guard != "additions" || !group.takes_back_an_end();
                 }
             }
             Target::Missing(at)
@@ -217,7 +214,7 @@ pub const NAMES: [&str; 19] = [
     "rolling_removals",
     "moves",
     "plan_changes",
-    ADDITIONS,
+    "additions",
     "confirm_absence",
 ];
 
@@ -507,7 +504,7 @@ impl Judge<'_, '_> {
             let (limit, said) = line(limit, tally.before, ADDITIONS_FLOOR);
             let sum =
                 format!("{} would join the {} members of {name} (limit {said})", people(tally.added), tally.before);
-            say(seen(ADDITIONS, tally.added, limit, sum), Target::Group(at));
+            say(seen("additions", tally.added, limit, sum), Target::Group(at));
         }
         judged.extend(self.emptied(at, group));
         judged.extend(self.rolling(at, group, &tally));

@@ -1,7 +1,7 @@
 //! Restoring a backup: whole or not at all. What it replaces is moved aside, never deleted, and the records that come back are in
 //! doubt, since rosters may have been sent after them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,13 +52,35 @@ pub fn restore(
     make(&home)?;
     let new = home.join(NEW);
     super::compact::remove(&new)?;
-    make(&new)?;
-    let (trees, header, report) = import(path, &new.join(DB), &base_url)?;
-    let kept = lock.try_clone().map_err(|error| StoreError::io("lock", dir, &error))?;
+    let held = lock.try_clone().map_err(|error| StoreError::io("lock", dir, &error))?;
+    let (header, backup) = match prepare(&new, held, (path, &base_url), sources, now) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // What is in it is people's data, and of no use to anybody.
+            super::compact::remove(&new)?;
+            return Err(error);
+        }
+    };
+    let aside = exchange(&home, &new, &Sentinel::new(header.store, header.generation, header.base_url), now);
+    let aside = aside.map_err(|error| StoreError::io("put a restored state into", &home, &error))?;
+    drop(lock);
+    Ok(Restored { backup, aside })
+}
+
+/// Puts the restored state together in `new`: checked whole, and in doubt.
+fn prepare(
+    new: &Path,
+    lock: File,
+    (path, base_url): (&Path, &str),
+    sources: impl IntoIterator<Item = SourceName>,
+    now: DateTime<Utc>,
+) -> Result<(backup::Header, BackupReport), StoreError> {
+    make(new)?;
+    let (trees, header, report) = import(path, &new.join(DB), base_url)?;
     let store = Store {
         inner: Arc::new(Inner {
             trees,
-            dir: new.clone(),
+            dir: new.to_owned(),
             name: header.store.clone(),
             base_url: header.base_url.clone(),
             beside: None,
@@ -77,11 +99,7 @@ pub fn restore(
         "the record of who is covered was restored from a backup of {made}, and what was sent since is not in it"
     );
     store.mark_doubtful(&reason, sources, now)?;
-    drop(store);
-    let aside = exchange(&home, &new, &Sentinel::new(header.store, header.generation, header.base_url), now);
-    let aside = aside.map_err(|error| StoreError::io("put a restored state into", &home, &error))?;
-    drop(kept);
-    Ok(Restored { backup: report, aside })
+    Ok((header, report))
 }
 
 /// Reads the backup into a new database.
