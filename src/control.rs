@@ -20,6 +20,7 @@ use crate::report::{
 use crate::roster::ids::{GroupRef, RunId, SourceName};
 
 pub mod client;
+mod peer;
 pub mod server;
 
 /// Longest line that either end reads. The largest is the plan of a million people's first load.

@@ -38,7 +38,10 @@ pub mod store;
 pub mod sync;
 
 /// Makes every file that this process creates readable and writable for its user only; who else may read one is given the
-/// right explicitly.
+/// right explicitly. Nor does it leave its memory behind, where the rosters and the key are, when it crashes.
 pub fn private_by_default() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    // Lowering a limit is always allowed; where it were not, the unit has the same limit.
+    rustix::process::setrlimit(rustix::process::Resource::Core, none).unwrap_or_default();
 }

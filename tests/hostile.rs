@@ -12,11 +12,11 @@ mod tests {
     use std::ffi::OsStr;
     use std::io::{BufWriter, Write};
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
 
-    use super::bench::{Bench, export, files, until};
+    use super::bench::{Bench, KEY, export, files, until};
 
     const EAST: &str = "hris-east";
     const HEADER: &str = "Id,First,Last,Born,Mail,Phone,Street,City,State,Zip,Division,Status\n";
@@ -300,41 +300,73 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_on_the_machine_reaches_socket_state_or_key() {
+    fn a_named_pipe_or_a_device_is_no_export_and_blocks_no_command() {
+        let bench = Bench::new();
+        let pipe = bench.path("pipe.csv");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), Path::new("/dev/null"), bench.dir.path()] {
+            for command in ["plan", "sync", "check"] {
+                let said = bench.run(&[command, path.to_str().unwrap()]).ends_with(66);
+                assert!(said.err.contains("is not a file") && said.err.contains(path.to_str().unwrap()), "{said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_user_reads_neither_state_nor_key_and_is_not_answered_even_through_an_open_socket() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can act as another user");
+            return;
+        }
         let bench = Bench::new();
         let daemon = bench.daemon();
-        bench.drop("day1.csv", &export(&["E1"]));
-        bench.run_of("day1.csv", &["completed"]);
-        let home = bench.dir.path().to_owned();
-        // The folder itself is open, as /run and /var/lib are.
-        std::fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let as_nobody = |program: &OsStr, args: &[&OsStr]| {
-            Command::new("setpriv")
-                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-                .arg(program)
-                .args(args)
+        bench.drop("people.csv", &export(&["E1"]));
+        bench.run_of("people.csv", &["completed"]);
+        std::fs::set_permissions(bench.dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let socket = bench.path("control.sock");
+        let ask = |script: &str| {
+            let output = Command::new("setpriv")
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script])
+                .current_dir(bench.dir.path())
+                .stdin(Stdio::null())
                 .output()
+                .unwrap();
+            (output.status.success(), [output.stdout, output.stderr].concat())
         };
-        let cat = OsStr::new("cat");
-        let Ok(probe) = as_nobody(cat, &[OsStr::new("/dev/null")]) else {
-            println!("NOT RUN: there is no setpriv here");
-            return;
-        };
-        if !probe.status.success() {
-            println!("NOT RUN: it takes root to become somebody else");
-            return;
+        // That the folder itself is not what keeps them out.
+        assert!(ask("test -x . && test -e state").0);
+        for closed in ["cat key", "ls state", "ls state/*", "cat control.sock", "cat /proc/$(cat pid)/environ"] {
+            std::fs::write(bench.path("pid"), daemon.pid().as_raw_nonzero().to_string()).unwrap();
+            assert!(!ask(closed).0, "{closed}");
         }
-        for path in ["key", "state/store.json", "state/db/db", "state/lock"] {
-            let read = as_nobody(cat, &[home.join(path).as_os_str()]).unwrap();
-            assert!(!read.status.success(), "{path} was read by somebody else");
-        }
-        let copy = home.join("rosterd");
-        std::fs::copy(env!("CARGO_BIN_EXE_rosterd"), &copy).unwrap();
-        let config = home.join("config.toml");
-        let said = as_nobody(copy.as_os_str(), &["-c".as_ref(), config.as_os_str(), "history".as_ref()]).unwrap();
-        let words = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert_eq!(said.status.code(), Some(69), "{words}");
-        assert!(words.contains("no right to use the daemon's socket"), "{words}");
+        // Somebody opened the socket to all by hand.
+        std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o666)).unwrap();
+        let binary = bench.path("rosterd");
+        std::fs::copy(env!("CARGO_BIN_EXE_rosterd"), &binary).unwrap();
+        std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(bench.path("config.toml"), PermissionsExt::from_mode(0o644)).unwrap();
+        let (is_answered, said) = ask("./rosterd -c config.toml history");
+        let said = String::from_utf8(said).unwrap();
+        assert!(!is_answered && said.contains("may not ask the daemon") && !said.contains("run_"), "{said}");
+        daemon.hears("without the right to ask");
+        bench.run(&["history"]).ends_with(0);
         daemon.stop();
+    }
+
+    #[test]
+    fn the_key_is_in_no_command_line_and_no_log_and_no_memory_is_dumped() {
+        let bench = Bench::new();
+        let daemon = bench.daemon();
+        bench.drop("people.csv", &export(&["E1"]));
+        bench.run_of("people.csv", &["completed"]);
+        let proc = Path::new("/proc").join(daemon.pid().as_raw_nonzero().to_string());
+        for file in ["cmdline", "environ"] {
+            let text = std::fs::read(proc.join(file)).unwrap();
+            assert!(!String::from_utf8_lossy(&text).contains(KEY), "{file}");
+        }
+        let limits = std::fs::read_to_string(proc.join("limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+        assert!(!daemon.stop().contains(KEY));
     }
 }

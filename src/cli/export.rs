@@ -94,11 +94,12 @@ pub(super) fn export_of(file: &Path, source: Option<SourceName>, as_of: Option<N
         let ending = if error.kind() == std::io::ErrorKind::NotFound { Ending::NoInput } else { Ending::Unexpected };
         Failure::new(ending, format!("cannot read {}: {error}", file.display()))
     };
-    // Opened, since a person should learn now that they may not read it.
-    let meta = std::fs::File::open(file).and_then(|opened| opened.metadata()).map_err(failed)?;
-    if !meta.is_file() {
+    // Looked at before it is opened: opening a named pipe that nobody writes to waits for ever.
+    if !std::fs::metadata(file).map_err(failed)?.is_file() {
         return Err(Failure::new(Ending::NoInput, format!("{} is not a file", file.display())));
     }
+    // Opened, since a person should learn now that they may not read it.
+    let meta = std::fs::File::open(file).and_then(|opened| opened.metadata()).map_err(failed)?;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let modified: DateTime<Utc> = meta.modified().map_err(failed)?.into();
     Ok(Export { name, source, as_of, modified, size: meta.len() })

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::peer::Door;
 use super::{Answer, ControlError, Line, Progress, Question, Refusal};
 
 /// Questions at once; more wait in the socket's queue.
@@ -62,6 +63,7 @@ pub trait Answerer: Send + Sync + 'static {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    door: Door,
 }
 
 impl Drop for Server {
@@ -88,7 +90,8 @@ impl Server {
         }
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-        Ok(Self { listener, path: path.to_owned() })
+        let door = Door::of(&std::fs::metadata(path)?);
+        Ok(Self { listener, path: path.to_owned(), door })
     }
 
     /// Answers until `stop`; questions under way are answered first.
@@ -105,12 +108,12 @@ impl Server {
             while talks.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, _)) => {
-                    let (answerer, stop) = (Arc::clone(&answerer), stop.clone());
+                    let (answerer, stop, door) = (Arc::clone(&answerer), stop.clone(), self.door);
                     talks.spawn(async move {
                         // A client that stays connected must not keep the daemon from stopping.
                         tokio::select! {
                             biased;
-                            talked = talk(stream, answerer) => {
+                            talked = talk(stream, door, answerer) => {
                                 if let Err(error) = talked {
                                     debug!(%error, "a question was not answered");
                                 }
@@ -127,12 +130,18 @@ impl Server {
     }
 }
 
-async fn talk(stream: UnixStream, answerer: Arc<dyn Answerer>) -> Result<(), ControlError> {
-    let actor = actor(&stream);
+async fn talk(stream: UnixStream, door: Door, answerer: Arc<dyn Answerer>) -> Result<(), ControlError> {
+    let peer = stream.peer_cred()?;
+    let actor = crate::sync::answers::user_name(peer.uid());
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read.take(LONGEST_QUESTION));
     let mut line = String::new();
     read.read_line(&mut line).await?;
+    // After the question is read: a client that still writes would see a broken pipe instead of the reason.
+    if !door.lets_in(peer.uid(), peer.gid()) {
+        warn!(uid = peer.uid(), "a question of somebody without the right to ask was refused");
+        return send(&mut write, &Line::Refusal(Door::refusal(&actor))).await;
+    }
     let question: Question = serde_json::from_str(&line)?;
     open_for_body(&mut read, &question);
     let (sender, mut moved) = mpsc::channel(PROGRESS_CAPACITY);
@@ -172,12 +181,4 @@ async fn send(write: &mut OwnedWriteHalf, line: &Line) -> Result<(), ControlErro
     bytes.push(b'\n');
     write.write_all(&bytes).await?;
     Ok(())
-}
-
-/// The user at the other end, as the kernel knows them.
-fn actor(stream: &UnixStream) -> String {
-    match stream.peer_cred() {
-        Ok(credentials) => crate::sync::answers::user_name(credentials.uid()),
-        Err(_) => "unknown".to_owned(),
-    }
 }

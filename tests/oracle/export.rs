@@ -466,7 +466,10 @@ fn shift(rows: &mut [Row], column: Shifted) {
             Shifted::Emails => row.record.email.clone_from(&other.record.email),
             Shifted::Streets => row.record.street.clone_from(&other.record.street),
             Shifted::Divisions => row.group = other.group,
-            Shifted::Ids => row.id.clone_from(&other.id),
+            Shifted::Ids => {
+                row.id.clone_from(&other.id);
+                row.id_cell.clone_from(&other.id_cell);
+            }
             Shifted::Swapped => std::mem::swap(&mut row.record.first, &mut row.record.last),
         }
     }
