@@ -193,7 +193,7 @@ mod tests {
         std::fs::write(bench.inbox().join("a\u{1b}[31m\u{202e}b.csv"), text).unwrap();
         let filed = until("the rejected file", || {
             let files = files(&bench.inbox());
-            files.iter().any(|file| file.ends_with(".problems.csv")).then_some(files)
+            files.iter().any(|file| file.ends_with(".receipt.txt")).then_some(files)
         });
         let history = bench.run(&["history"]);
         let run = bench.history().remove(0)["run"].as_str().unwrap().to_owned();

@@ -171,6 +171,8 @@ impl Spool {
         };
         match folders::thing(&stat) {
             Thing::File(sighting) if sighting.is_same_content(&ready.sighting) => {
+                // Else a power cut could bring a file back to the inbox whose run is on record as having it.
+                folders::tried("make a claim durable", folders::sync(&work).and_then(|()| folders::sync(&inbox)));
                 self.remove_marker(&inbox, ready.marker.as_ref());
                 Ok(Claimed { path, name, size: sighting.size, modified: sighting.modified, claimed_at: now })
             }
