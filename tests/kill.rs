@@ -44,15 +44,19 @@ struct Daemon {
 
 impl Daemon {
     fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rosterd"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rosterd"));
+        // The numbers that tests are given would be settings of the daemon.
+        let numbers =
+            std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("ROSTERD_"));
+        for name in numbers {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["--log", "json", "-c"])
             .arg(config)
             .arg("run")
             .env("VITABLE_CONNECT_API_KEY", life::KEY)
             .env("RUST_LOG", "rosterd=debug")
-            // They would be settings of the daemon.
-            .env_remove("ROSTERD_SEED")
-            .env_remove("ROSTERD_KILLS")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -6,7 +6,7 @@
 #   tests/long.sh kill outage     these
 set -u
 cd "$(dirname "$0")/.." || exit 1
-export ROSTERD_CUTS=300 ROSTERD_CUTS_WITHOUT_FILTER=300 ROSTERD_KILLS=300 ROSTERD_DAMAGES=4000 ROSTERD_OUTAGE_HOURS=24 \
+export ROSTERD_CASES=300000 ROSTERD_CUTS=300 ROSTERD_CUTS_WITHOUT_FILTER=300 ROSTERD_KILLS=300 ROSTERD_DAMAGES=4000 ROSTERD_OUTAGE_HOURS=24 \
     ROSTERD_HOSTILE_MEGABYTES=2048 ROSTERD_STOPS=all ORACLE_SEEDS=10000
 failed=0
 part() {
@@ -16,13 +16,14 @@ part() {
     echo "==> $name"
     "$@" -- --nocapture || failed=1
 }
-parts=${*:-powercut kill crash damage outage hostile disk oracle}
+parts=${*:-powercut kill crash damage outage hostile fuzz disk oracle}
 part powercut cargo test --release --locked --test powercut
 part kill cargo test --release --locked --test kill
 part crash cargo test --release --locked --test crash
 part damage cargo test --release --locked --lib corruption
 part outage cargo test --release --locked --test outage
 part hostile cargo test --release --locked --test hostile
+part fuzz cargo test --release --locked --test fuzz
 part disk cargo test --release --locked --test disk
 part oracle cargo test --release --locked --test oracle
 exit $failed
