@@ -174,6 +174,11 @@ impl Baseline {
         }
     }
 
+    /// Whether somebody is on that roster from its first part on.
+    fn will_keep_somebody(&self) -> bool {
+        self.heading_for().iter().any(|entry| !self.arriving.contains_key(&entry.member.reference_id))
+    }
+
     /// Whom the last of what is queued adds: they are not covered here yet.
     fn joining(&self) -> impl Iterator<Item = &Entry> {
         let is_new = |entry: &&Entry| crate::roster::find(self.covered(), &entry.member.reference_id).is_none();
@@ -424,7 +429,7 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
     let identity = identity::look(&groups);
     let mut judged = guards::evaluate(&input, &groups, &identity);
     let is_held_whole = guards::apply(&judged, &mut groups);
-    moves::keep_in_step(&mut groups);
+    keep_together(&input, &mut groups);
     // A move that is held for one group's size can make another too large: there are fewer and fewer left to hold.
     loop {
         let too_large = guards::evaluate_sizes(&input, &groups);
@@ -432,13 +437,19 @@ pub fn plan(input: Input<'_>) -> Plan<'_> {
             break;
         }
         guards::apply(&too_large, &mut groups);
-        moves::keep_in_step(&mut groups);
+        keep_together(&input, &mut groups);
         judged.extend(too_large);
     }
     let mut guards: Vec<GuardReport> = judged.into_iter().map(|judgement| judgement.report).collect();
     guards.extend(guards::confirmed_by_approval(&input, &groups, &guards));
     let losses = losses::of(&input, &groups);
     Plan { groups, guards, is_held_whole, absences, losses, input }
+}
+
+/// What holds one half of a change holds the other: of a move between groups, and of a change of ids.
+fn keep_together(input: &Input<'_>, groups: &mut [GroupPlan<'_>]) {
+    moves::keep_in_step(groups);
+    identity::keep_former(input.reading, groups);
 }
 
 impl Plan<'_> {

@@ -9,7 +9,7 @@ use crate::roster::ids::GroupRef;
 use crate::roster::member::Field;
 
 use super::identity::{Identity, Place};
-use super::{Class, Decision, Doubt, GroupPlan, Hitch, Input, losses, mutants};
+use super::{Baseline, Class, Decision, Doubt, GroupPlan, Hitch, Input, losses, mutants};
 
 /// Additions up to this many never hold a group: small groups grow by leaps.
 const ADDITIONS_FLOOR: u64 = 10;
@@ -261,8 +261,13 @@ impl Judge<'_, '_> {
             | Target::Moves(at)
             | Target::Losses(at) => {
                 let decisions = self.groups.get(*at).into_iter().flat_map(|plan| &plan.decisions);
-                let mut leaving = decisions.filter(|decision| target.holds(&decision.class));
-                group.is_some_and(|group| leaving.all(|decision| approval.names(group, decision.reference_id)))
+                let mut leaving = decisions.clone().filter(|decision| target.holds(&decision.class));
+                // Who else leaves, by what is queued, was shown to nobody: that nobody is left takes an approval of its own.
+                let is_shown = guard != "empty"
+                    || approval.covers(guard, group, value)
+                    || !decisions.into_iter().any(|decision| decision.class == Class::Leaving);
+                is_shown
+                    && group.is_some_and(|group| leaving.all(|decision| approval.names(group, decision.reference_id)))
             }
             Target::File | Target::Group(_) | Target::Replaced(_) | Target::People(..) => {
                 !UNAPPROVABLE.contains(&guard) && approval.covers(guard, group, value)
@@ -438,6 +443,9 @@ impl Judge<'_, '_> {
     /// roster would be an empty one. Where people move, also a group in which nobody is left of those who are in it now, whoever
     /// joins: that is what a wrong group column looks like. Looked at twice: on the plain difference, so that one approval covers
     /// it, and when everything else is decided, since whoever may not join does not keep a group from being emptied.
+    ///
+    /// A plan that removes nobody empties a group as well: another source's queued roster takes the last one off because somebody is
+    /// about to join, and this one would not let them. Then the roster that is queued stays.
     fn emptied(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
         let tally = Tally::of(group);
         let removed = tally.missing + tally.terminated + tally.moved_out;
@@ -447,10 +455,16 @@ impl Judge<'_, '_> {
             0 < tally.moved_out && !any(|decision| decision.before.is_some() && decision.after.is_some());
         // Whoever is not confirmed yet may be covered: by a first roster that is under way.
         let before = group.baseline.map_or(0, |baseline| baseline.covered().len());
-        let is_emptied = 0 < before && 0 < removed && (is_first_part_empty || is_exchanged);
         let sum = format!("all {before} members of {} would be removed", group.group);
-        let seen = Seen { guard: "empty", group: Some(group.group), value: removed, limit: 0, sum };
-        is_emptied.then(|| self.judge(seen, Target::Removals(at)))
+        let (value, target, is_emptied) = if removed == 0 {
+            let were_to_stay = group.baseline.is_some_and(Baseline::will_keep_somebody);
+            let are_leaving = any(|decision| decision.class == Class::Leaving);
+            (before as u64, Target::Group(at), is_first_part_empty && are_leaving && were_to_stay && !group.is_held)
+        } else {
+            (removed, Target::Removals(at), is_first_part_empty || is_exchanged)
+        };
+        let seen = Seen { guard: "empty", group: Some(group.group), value, limit: 0, sum };
+        (0 < before && is_emptied).then(|| self.judge(seen, target))
     }
 
     /// A feed that loses a few people a day.

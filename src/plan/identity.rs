@@ -1,13 +1,15 @@
 //! Who is who: an id given to somebody else, and one person under two ids. Both look like ordinary changes to a plain
 //! difference, and both would overwrite or end somebody's coverage.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDate;
 
+use crate::roster::ids::ReferenceId;
 use crate::roster::member::{Field, Member};
+use crate::roster::{Reading, Standing};
 
-use super::{Class, Doubt, GroupPlan, Record};
+use super::{Class, Doubt, GroupPlan, Record, mutants};
 
 /// What was found, by the positions of groups and decisions in the plan.
 #[derive(Debug, Default)]
@@ -82,4 +84,37 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
         }
     }
     identity
+}
+
+/// Keeps the old id of whoever the export lists under a new one that will be on no roster: held here, or about to be taken off by
+/// what another source has queued. Guards know of the former only while they judge, and an approval names ids, not people.
+pub(super) fn keep_former(reading: &Reading, groups: &mut [GroupPlan<'_>]) {
+    if mutants::is_off("both_sides") {
+        return;
+    }
+    let decisions = || groups.iter().flat_map(|plan| plan.decisions.iter().map(move |decision| (plan.group, decision)));
+    let staying: BTreeSet<&ReferenceId> = decisions()
+        .filter(|(_, decision)| decision.after.is_some())
+        .map(|(_, decision)| decision.reference_id)
+        .collect();
+    let listed = decisions().filter_map(|(group, decision)| {
+        let person = reading.get(decision.reference_id)?;
+        match (&decision.class, &person.standing) {
+            // Covered in another group, as far as its source says.
+            (Class::Withheld(Doubt::OtherSource(_)), _) => None,
+            (Class::Withheld(_) | Class::Leaving, Standing::Covered(member))
+                if person.group.as_ref() == Some(group) =>
+            {
+                (!staying.contains(decision.reference_id)).then(|| Likeness::of(member))
+            }
+            _ => None,
+        }
+    });
+    let nowhere: HashSet<Likeness<'_>> = listed.collect();
+    for decision in groups.iter_mut().flat_map(|plan| &mut plan.decisions) {
+        let is_former = decision.before.is_some_and(|entry| nowhere.contains(&Likeness::of(&entry.member)));
+        if is_former && decision.class == Class::Missing {
+            decision.hold(Doubt::Renumbered);
+        }
+    }
 }

@@ -70,6 +70,15 @@ fn entry(reference_id: &str, source: &str) -> Entry {
     Entry { subscribed_plan: member.plan_id.clone(), member, origin }
 }
 
+fn entry_of(person: Person, source: &str) -> Entry {
+    let Standing::Covered(member) = person.standing else { panic!("nobody is covered") };
+    Entry { member: *member, ..entry("E1", source) }
+}
+
+fn ids(payload: &[Entry]) -> Vec<&str> {
+    payload.iter().map(|entry| entry.member.reference_id.as_str()).collect()
+}
+
 fn person(reference_id: &str, in_group: Option<&str>, standing: Standing) -> Person {
     Person { reference_id: id(reference_id), line: 7, group: in_group.map(group), standing }
 }
@@ -322,11 +331,12 @@ fn plan_of<const N: usize, T>(
     people: Vec<Person>,
     look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T,
 ) -> T {
-    plan_with(&off(), baselines, people, look)
+    plan_with(&off(), None, baselines, people, look)
 }
 
 fn plan_with<const N: usize, T>(
     guards: &Guards,
+    approval: Option<&Approval>,
     baselines: [(&str, Baseline); N],
     mut people: Vec<Person>,
     look: impl FnOnce(&Plan<'_>, &Input<'_>) -> T,
@@ -348,7 +358,7 @@ fn plan_with<const N: usize, T>(
         modified: None,
         policy: Policy { guards, confirm_absence: 2, members_per_request: 5000, replace_plans: false },
         mistrust: None,
-        approval: None,
+        approval,
         now: now(),
     };
     look(&plan(input), &input)
@@ -372,10 +382,6 @@ fn a_queued_end_is_taken_back_although_too_many_would_join() {
     // E1 is to leave by a roster that is still queued, and this file lists them again, among a crowd of newcomers.
     let confirmed =
         || ConfirmedRoster::new(group("acme"), vec![entry("E1", HRIS), entry("E2", HRIS)], Vec::new(), now());
-    let ids = |plan: &Plan<'_>, input: &Input<'_>| -> Vec<String> {
-        let payload = plan.groups[0].payload(input);
-        payload.iter().map(|entry| entry.member.reference_id.to_string()).collect()
-    };
     let guards = Guards { additions: Some(Limit::Share(0.5)), ..off() };
     let crowd = |name: &str| -> Vec<Person> {
         ["E1", "E2"]
@@ -385,15 +391,64 @@ fn a_queued_end_is_taken_back_although_too_many_would_join() {
             .collect()
     };
     let queued = Baseline::new(Some(confirmed()), GroupStanding::Ours).with_queued(vec![entry("E2", HRIS)]);
-    plan_with(&guards, [("acme", queued)], crowd("acme"), |plan, input| {
+    plan_with(&guards, None, [("acme", queued)], crowd("acme"), |plan, input| {
         assert!(plan.guards.iter().any(|guard| guard.guard == "additions" && guard.verdict == GuardVerdict::Hold));
         assert!(plan.groups[0].is_changed(), "the queued roster would end their coverage");
-        assert_eq!(ids(plan, input), ["E1", "E2"]);
+        assert_eq!(ids(&plan.groups[0].payload(input)), ["E1", "E2"]);
     });
     // Nobody is to leave: the group is held, and what is queued stays.
     let queued =
         Baseline::new(Some(confirmed()), GroupStanding::Ours).with_queued(vec![entry("E1", HRIS), entry("E2", HRIS)]);
-    plan_with(&guards, [("acme", queued)], crowd("acme"), |plan, _| assert!(!plan.groups[0].is_changed()));
+    plan_with(&guards, None, [("acme", queued)], crowd("acme"), |plan, _| assert!(!plan.groups[0].is_changed()));
+}
+
+#[test]
+fn whom_another_source_takes_off_under_a_new_id_stays_under_the_old_one() {
+    let renumbered = entry_of(renumbered("E1", "1"), "payroll");
+    let confirmed = ConfirmedRoster::new(group("acme"), vec![entry("E1", HRIS), entry("E2", HRIS)], Vec::new(), now());
+    let under_way = [renumbered, entry("E1", HRIS), entry("E2", HRIS)];
+    let baseline = Baseline::new(Some(confirmed), GroupStanding::Ours)
+        .with_in_flight(&under_way)
+        .with_queued(vec![entry("E1", HRIS), entry("E2", HRIS)]);
+    let approval = Approval { shown: [(group("acme"), [id("E1")].into())].into(), ..Approval::default() };
+    let people = vec![self::renumbered("E1", "1"), covered("E2", "acme")];
+    plan_with(&off(), Some(&approval), [("acme", baseline)], people, |plan, input| {
+        assert_eq!(ids(&plan.groups[0].payload(input)), ["E1", "E2"]);
+    });
+}
+
+#[test]
+fn a_group_is_not_emptied_by_a_plan_that_removes_nobody() {
+    // The last member leaves by what another source has queued, which counted on E1 and E2; now they are to join elsewhere.
+    let confirmed = ConfirmedRoster::new(group("acme"), vec![entry("P1", "payroll")], Vec::new(), now());
+    let queued = vec![entry("E1", HRIS), entry("E2", HRIS)];
+    let baseline = Baseline::new(Some(confirmed), GroupStanding::Ours).with_queued(queued);
+    let people = vec![covered("E1", "beta"), covered("E2", "beta")];
+    let beta = Baseline::new(None, GroupStanding::Ours);
+    plan_of([("acme", baseline), ("beta", beta)], people, |plan, input| {
+        assert!(plan.guards.iter().any(|guard| guard.guard == "empty" && guard.verdict == GuardVerdict::Hold));
+        assert!(!plan.groups[0].is_changed(), "the queued roster stays");
+        assert!(plan.groups[1].payload(input).is_empty(), "and who is on it joins no other group");
+    });
+}
+
+#[test]
+fn that_nobody_is_left_is_approved_in_so_many_words_where_others_leave_as_well() {
+    // P1 leaves by what another source has queued. The approval was given while they were still to stay.
+    let baseline = || {
+        let members = vec![entry("E1", HRIS), entry("P1", "payroll")];
+        let confirmed = ConfirmedRoster::new(group("acme"), members, Vec::new(), now());
+        Baseline::new(Some(confirmed), GroupStanding::Ours).with_queued(vec![entry("E1", HRIS)])
+    };
+    let planned = |approval: &Approval| {
+        plan_with(&off(), Some(approval), [("acme", baseline())], vec![gone("E1")], |plan, input| {
+            (Approval::of(&summary::report(plan, None)), plan.groups[0].payload(input).len())
+        })
+    };
+    let before = Approval { shown: [(group("acme"), [id("E1")].into())].into(), ..Approval::default() };
+    let (shown, left) = planned(&before);
+    assert_eq!(left, 1);
+    assert_eq!(planned(&shown).1, 0);
 }
 
 #[test]

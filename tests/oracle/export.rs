@@ -307,12 +307,16 @@ impl Export {
 
     /// Rows that nobody could use, at least.
     pub(crate) fn bad_rows(&self, today: NaiveDate) -> usize {
+        // Nobody is covered by the row of somebody between two periods, who only stays: it need not be right.
+        let unreadable =
+            |row: &Row| row.doubtful(today) && (row.status_cell.is_some() || !row.standing.is_between(today));
         // Rows that contradict each other are lost; beside one that cannot be read nothing can be compared.
-        let has_unreadable = |id: &String| self.by_id[id].iter().any(|at| self.rows[*at].doubtful(today));
+        let has_unreadable = |id: &String| self.by_id[id].iter().any(|at| unreadable(&self.rows[*at]));
         let is_lost = |row: &Row| match &row.id {
             _ if row.is_cut => false,
             None => true,
-            Some(id) if has_unreadable(id) => row.doubtful(today),
+            Some(id) if has_unreadable(id) => unreadable(row),
+            Some(_) if row.standing.is_between(today) => false,
             Some(id) => row.covers(today) && self.said(id, today) == Some(Said::Doubt),
         };
         self.rows.iter().filter(|row| is_lost(row)).count()

@@ -98,6 +98,8 @@ struct Seen {
     planned: BTreeMap<String, BTreeSet<String>>,
     /// Whom it adds, by group.
     joining: BTreeMap<String, BTreeSet<String>>,
+    /// Who of those comes from another group.
+    moving: BTreeSet<String>,
     /// Exports in a row that lack somebody, this one included.
     absent: BTreeMap<String, u32>,
     /// Members by group when it was planned, at most.
@@ -273,6 +275,7 @@ impl Judge {
         let is_accepted = !is_stopped && (plan.is_some() || file.is_none());
         let mut planned: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut joining: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut moving = BTreeSet::new();
         for group in plan.iter().flat_map(|plan| &plan.groups) {
             let moved = group.moved_out.iter().map(|moved| &moved.reference_id);
             let again = group.changed.iter().filter(|changed| changed.joins_again).map(|changed| &changed.reference_id);
@@ -280,6 +283,7 @@ impl Judge {
                 group.terminated.iter().chain(&group.missing).chain(moved).chain(again).map(ToString::to_string);
             planned.insert(group.group.to_string(), leaving.collect());
             let moved = group.moved_in.iter().map(|moved| &moved.reference_id);
+            moving.extend(moved.clone().map(ToString::to_string));
             let joined = group.new.iter().chain(&group.returning).chain(moved).map(ToString::to_string);
             joining.insert(group.group.to_string(), joined.collect());
             for kept in &group.kept {
@@ -303,6 +307,7 @@ impl Judge {
             approval,
             planned,
             joining,
+            moving,
             absent: BTreeMap::new(),
             sizes: BTreeMap::new(),
             confirmed: BTreeMap::new(),
@@ -564,10 +569,11 @@ impl Judge {
         }
         if request.payload_ids.is_empty() && !decided.is_empty() {
             tally.emptied += 1;
-            let is_approved = decided.iter().any(|(run, ids)| {
-                let approval = self.runs.get(run).and_then(|seen| seen.approval.as_ref());
-                approval.is_some_and(|approved| approved.names_all(&group, ids))
-            });
+            let approval = |run: &RunId| self.runs.get(run).and_then(|seen| seen.approval.as_ref());
+            // Of the last to leave, or in so many words: some of them may have been leaving by another plan.
+            let is_approved =
+                decided.iter().any(|(run, ids)| approval(run).is_some_and(|approved| approved.names_all(&group, ids)))
+                    || approval(&run).is_some_and(|approved| approved.allows("empty", Some(&group), 1));
             if !is_approved {
                 return Err(Violation::new(
                     "P2",
@@ -608,9 +614,11 @@ impl Judge {
             let is_gone = export.said(other, seen.today).is_none() && owner.as_deref() == Some(&ours);
             *other != id && is_gone && record.is_like(&member.record) && !leaving.contains(other.as_str())
         });
-        // Whoever was covered under this very id, and moves, has no new one.
+        // Whoever was covered under this very id, and moves, has no new one; they may be between the two groups.
+        let is_between = seen.moving.contains(id) && leaving.contains(id);
         if let Some((other, _)) = like
             && !seen.covered.contains_key(id)
+            && !is_between
             && !may("renumbered", 1)
         {
             let text = format!("{id} joined {group} by {}, and is {other} under a new id", member.run);

@@ -133,6 +133,16 @@ impl Standing {
             Self::Left { start, end } => end.is_some_and(|end| today <= end && (start <= today || end < start)),
         }
     }
+
+    /// Whether the last day of one period is still to come, and the first of the next as well.
+    pub(crate) fn is_between(self, today: NaiveDate) -> bool {
+        match self {
+            Self::Outside => false,
+            Self::Active { start, end } | Self::Left { start, end } => {
+                today < start && end.is_some_and(|end| today <= end && end < start)
+            }
+        }
+    }
 }
 
 /// A person of the company, past, present or to come.

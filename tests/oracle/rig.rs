@@ -671,6 +671,10 @@ impl<'h> Rig<'h> {
             self.tally.approvals += 1;
             self.judge.approved(approved);
             self.ask(Question::Approve { run: id, reason }).await;
+            let newest = self.store().and_then(|store| store.runs(&RunFilter::default(), 1).ok()?.pop());
+            if let Some(run) = newest.filter(|run| run.trigger == Trigger::Approve) {
+                self.say(|| format!("  approved as {}\n{}", run.run, self.planned(&run.run)));
+            }
             self.revive().await?;
             self.settle(MOST_PATIENCE).await?;
         }

@@ -150,7 +150,7 @@ fn whoever_is_about_to_join_goes_where_the_newer_file_says_unless_that_group_is_
     let strangers = named("S", 20);
     let file = file().into_iter().chain(strangers.iter().map(|id| covered(id, "acme"))).collect();
     let guards = Guards { additions: Some(Limit::Share(0.5)), ..off() };
-    plan_with(&guards, about_to_join(HRIS), file, |plan, input| {
+    plan_with(&guards, None, about_to_join(HRIS), file, |plan, input| {
         assert!(plan.groups[0].is_held);
         assert_eq!(sent(plan, input, "bolt"), ["E9"]);
         let doubt = Doubt::Moving { from: group("acme"), to: group("bolt"), why: Hitch::OtherSide };
