@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::export::problem::Problem;
+use crate::export::problem::{Code, Problem};
 
 pub mod fingerprint;
 pub mod ids;
@@ -118,13 +118,52 @@ pub struct Reading {
     pub problems: Vec<Problem>,
     /// Lines of rows whose reference id cannot be read. They could be anybody, so nobody may count as missing.
     pub unidentified: Vec<u64>,
+    /// The row with which the file ends, if no line end follows it.
+    pub open: Option<OpenRow>,
     /// Rows that stand for people: blank lines, titles and totals are not counted.
     pub rows: u64,
     /// Rows with a problem that costs them their place.
     pub invalid_rows: u64,
 }
 
+/// A row that may be cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRow {
+    /// Its line.
+    pub line: u64,
+    /// Whose it is, or that of whose id it holds the beginning; none where no id could be read.
+    pub reference_id: Option<ReferenceId>,
+    /// Whether it cannot be used anyway.
+    pub is_invalid: bool,
+}
+
 impl Reading {
+    /// Takes the row without a line end for one that is cut off: any of its cells may be the beginning of another, its id as well, so
+    /// that it may be about anybody. For a file of a source whose exports end with a line end.
+    pub fn distrust_open_row(&mut self) {
+        let Some(OpenRow { line, reference_id, is_invalid }) = self.open.take() else { return };
+        let Some(id) = reference_id else { return };
+        if let Ok(at) = self.people.binary_search_by(|person| person.reference_id.cmp(&id)) {
+            match self.people.get_mut(at) {
+                // Other rows about them are whole.
+                Some(person) if person.line != line => person.standing = Standing::Conflict,
+                _ => drop(self.people.remove(at)),
+            }
+        }
+        self.unidentified.push(line);
+        self.invalid_rows += u64::from(!is_invalid);
+        let message = "The file ends with this row and without a line end, which the last export had: the row may be cut off, in its \
+                       id as well. Nobody counts as missing, and whoever it is about stays as they are; export the file again.";
+        self.problems.push(Problem {
+            line,
+            column: None,
+            reference_id: None,
+            code: Code::CutRow,
+            message: message.to_owned(),
+        });
+        self.problems.sort_by_key(|problem| problem.line);
+    }
+
     /// One person of the reading.
     pub fn get(&self, reference_id: &ReferenceId) -> Option<&Person> {
         self.people
@@ -198,4 +237,38 @@ pub struct Absence {
     pub exports: u32,
     /// When the first of them was accepted.
     pub since: DateTime<Utc>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> ReferenceId {
+        ReferenceId::parse(text).unwrap()
+    }
+
+    fn person(reference_id: &str, line: u64) -> Person {
+        Person { reference_id: id(reference_id), line, group: None, standing: Standing::Uncovered(Uncovered::Terminated) }
+    }
+
+    #[test]
+    fn a_row_that_may_be_cut_off_is_about_nobody_and_leaves_a_doubt_where_other_rows_are_whole() {
+        let reading = |open: Option<OpenRow>| {
+            let people = vec![person("E1", 2), person("E2", 3)];
+            let mut reading = Reading { people, open, rows: 3, ..Reading::default() };
+            reading.distrust_open_row();
+            reading
+        };
+        let open = |who, line| Some(OpenRow { line, reference_id: Some(id(who)), is_invalid: false });
+        assert_eq!(reading(None).people.len(), 2);
+
+        let alone = reading(open("E2", 3));
+        assert_eq!((alone.people, &alone.unidentified[..], alone.invalid_rows), (vec![person("E1", 2)], &[3][..], 1));
+        assert_eq!(alone.problems[0].line, 3);
+
+        // E2 has a whole row on line 3, and perhaps another on line 4.
+        let joined = reading(open("E2", 4));
+        assert_eq!(joined.get(&id("E2")).map(|person| &person.standing), Some(&Standing::Conflict));
+        assert_eq!((&joined.unidentified[..], joined.invalid_rows), (&[4][..], 1));
+    }
 }

@@ -217,6 +217,19 @@ pub struct AcceptedExport {
     pub accepted_at: DateTime<Utc>,
     /// The day for which its dates were looked at last; none in records of before that was kept.
     pub day: Option<NaiveDate>,
+    /// How it ended; none in records of before that was kept.
+    pub ending: Option<FileEnding>,
+}
+
+/// How an export ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileEnding {
+    /// With a line end.
+    Ended,
+    /// Without one.
+    Open,
+    /// Without one, although the export before it had one: its last row was taken for one that is cut off.
+    Doubted,
 }
 
 /// How a batch ends: what is written in one transaction, or not at all.

@@ -297,6 +297,7 @@ impl Desk {
             // Looking at an export again does not make it newer.
             accepted_at: run.repeats.as_ref().map_or(now, |repeat| repeat.accepted_at),
             day: Some(today(self.source(&job.source)?, job.as_of, run.received_at)),
+            ending: Some(planned.ending),
         };
         let is_dropped_again = run.repeats.is_some() && !job.again && job.approval.is_none();
         let last_delivered = if is_dropped_again { Some(run.received_at) } else { state.last_delivered };

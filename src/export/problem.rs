@@ -68,6 +68,8 @@ pub enum Code {
     UnknownPlan,
     /// More cells than the header has.
     LongRow,
+    /// The file ends with the row and without the line end that the last accepted export had.
+    CutRow,
     /// Rows of one person that contradict each other.
     Conflict,
     // --- the row is used
@@ -110,6 +112,7 @@ impl Code {
             | Self::UnknownGroup
             | Self::UnknownPlan
             | Self::LongRow
+            | Self::CutRow
             | Self::Conflict => Severity::Error,
             Self::PhoneDropped
             | Self::EmailDropped

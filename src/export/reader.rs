@@ -149,9 +149,9 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         match self.advance() {
-            Ok(Some(line)) => {
+            Ok(Some(place)) => {
                 let n_columns = self.header.names().len();
-                Ok(Some(Row::under(line, &self.record, self.n_named, n_columns)))
+                Ok(Some(Row::under(place, &self.record, self.n_named, n_columns)))
             }
             Ok(None) => {
                 self.is_over = true;
@@ -175,8 +175,8 @@ impl<R: Read> Reader<R> {
         findings
     }
 
-    /// Reads until `record` holds a row to hand out, and says its line.
-    fn advance(&mut self) -> Result<Option<u64>, Broken> {
+    /// Reads until `record` holds a row to hand out, and says where it stands.
+    fn advance(&mut self) -> Result<Option<Place>, Broken> {
         while let Some(place) = self.records.next(&mut self.record)? {
             if let Some(reason) = self.reason_to_skip(place)? {
                 if let Some(reason) = reason {
@@ -201,7 +201,7 @@ impl<R: Read> Reader<R> {
             }
             self.fewest_cells = self.fewest_cells.min(n_cells);
             self.n_rows += 1;
-            return Ok(Some(place.line));
+            return Ok(Some(place));
         }
         if self.n_rows == 0 {
             let line = self.header.line();

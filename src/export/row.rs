@@ -4,6 +4,7 @@ use std::fmt;
 
 use csv::StringRecord;
 
+use super::records::Place;
 use super::shape::is_blank;
 
 /// One row, borrowed from the reader until the next is asked for.
@@ -13,23 +14,24 @@ pub struct Row<'a> {
     record: &'a StringRecord,
     n_named: usize,
     n_columns: usize,
+    is_open: bool,
 }
 
 impl<'a> Row<'a> {
     /// A row of these cells under a header of `header_len` columns.
     pub fn new(line: u64, record: &'a StringRecord, header_len: usize) -> Self {
-        Self { line, record, n_named: header_len, n_columns: header_len }
+        Self { line, record, n_named: header_len, n_columns: header_len, is_open: false }
     }
 
     /// A row under a header of `n_columns`, of which the last ones may have no name.
-    pub(super) fn under(line: u64, record: &'a StringRecord, n_named: usize, n_columns: usize) -> Self {
-        Self { line, record, n_named, n_columns }
+    pub(super) fn under(place: Place, record: &'a StringRecord, n_named: usize, n_columns: usize) -> Self {
+        Self { line: place.line, record, n_named, n_columns, is_open: !place.is_terminated }
     }
 
     /// A copy of the row.
     pub fn keep(&self) -> KeptRow {
-        let Self { line, record, n_named, n_columns } = *self;
-        KeptRow { line, record: record.clone(), n_named, n_columns }
+        let Self { line, record, n_named, n_columns, is_open } = *self;
+        KeptRow { line, record: record.clone(), n_named, n_columns, is_open }
     }
 
     /// The line on which the row begins, counted from 1 as an editor does.
@@ -54,6 +56,11 @@ impl<'a> Row<'a> {
         self.record.iter().skip(self.n_columns).any(|cell| !is_blank(cell))
     }
 
+    /// Whether the file ends with this row and without a line end: it may be cut off.
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// Whether cells are missing at the end.
     pub fn is_short(&self) -> bool {
         self.record.len() < self.n_named
@@ -66,12 +73,14 @@ pub struct KeptRow {
     record: StringRecord,
     n_named: usize,
     n_columns: usize,
+    is_open: bool,
 }
 
 impl KeptRow {
     /// The row again.
     pub fn row(&self) -> Row<'_> {
-        Row { line: self.line, record: &self.record, n_named: self.n_named, n_columns: self.n_columns }
+        let Self { line, record, n_named, n_columns, is_open } = self;
+        Row { line: *line, record, n_named: *n_named, n_columns: *n_columns, is_open: *is_open }
     }
 }
 

@@ -174,6 +174,7 @@ impl Case {
             groups,
             problems: Vec::new(),
             unidentified: self.unidentified,
+            open: None,
             rows: self.rows,
             invalid_rows: self.invalid_rows,
         };

@@ -12,7 +12,7 @@ use crate::plan::{self, Approval, Plan, reasons};
 use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport, Reason};
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, Loss};
-use crate::store::{GroupRecord, Store, StoreError, Work};
+use crate::store::{AcceptedExport, FileEnding, GroupRecord, Store, StoreError, Work};
 
 use super::baseline::{self, Known};
 use super::examine::{self, ExamineError, Examined};
@@ -44,6 +44,17 @@ pub(super) struct Planned {
     pub(super) is_held_whole: bool,
     pub(super) absences: BTreeMap<ReferenceId, Absence>,
     pub(super) losses: Vec<Loss>,
+    pub(super) ending: FileEnding,
+}
+
+/// How an export ends, beside the last accepted one of its source; looked at again, it is what it was then.
+fn ending(examined: &Examined, last: Option<&AcceptedExport>) -> FileEnding {
+    match last {
+        _ if examined.reading.open.is_none() => FileEnding::Ended,
+        Some(last) if last.sha256 == examined.sha256 => last.ending.unwrap_or(FileEnding::Open),
+        Some(AcceptedExport { ending: Some(FileEnding::Ended), .. }) => FileEnding::Doubted,
+        _ => FileEnding::Open,
+    }
 }
 
 impl Desk {
@@ -52,7 +63,7 @@ impl Desk {
         &self,
         source: &Source,
         run: &RunId,
-        (examined, known): (Examined, Known),
+        (mut examined, known): (Examined, Known),
         purpose: Purpose,
     ) -> Result<Planned, SyncError> {
         let state = self.source_state(&source.name).await?;
@@ -61,6 +72,10 @@ impl Desk {
         let has_other_sources = 1 < self.config.sources.len();
         let sources: Vec<SourceName> = self.config.sources.iter().map(|source| source.name.clone()).collect();
         let planned = self.store.call(move |store| {
+            let ending = ending(&examined, state.last_accepted.as_ref());
+            if ending == FileEnding::Doubted {
+                examined.reading.distrust_open_row();
+            }
             let mut groups = store.groups()?;
             let is_repeat = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256);
             let doubt = known.doubt.clone().filter(|doubt| doubt.sources.contains(&source.name));
@@ -113,6 +128,7 @@ impl Desk {
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
                 losses: plan.losses,
+                ending,
                 report,
             })
         });

@@ -39,6 +39,27 @@ fn incident_okta_truncated_csv_import_where_absence_counts_at_once() {
     assert_eq!(lab.removed(), [""; 0]);
 }
 
+/// The same where the file ends within its last cell, and ids stand last: the row is whole, and names somebody else.
+#[test]
+fn incident_okta_truncated_csv_import_within_an_id() {
+    let lab = Lab::new();
+    let ids_last = |text: String| -> String {
+        let moved = text.lines().map(|line| line.split_once(',').map(|(id, rest)| format!("{rest},{id}\n")).unwrap());
+        moved.collect()
+    };
+    let monday = ids_last(csv(&staff("east", 61)));
+    lab.go("monday.csv", &monday).ends(0, "completed");
+    let tuesday = lab.go("tuesday.csv", &monday[..monday.len() - "61\n".len()]).ends(0, "unchanged");
+    assert_eq!((tuesday.count("new"), tuesday.count("missing"), tuesday.count("kept")), (0, 0, 1));
+    tuesday.doubts("E061", "yes").shows("the row may be cut off");
+    // Looked at again, it is what it was.
+    lab.go("again.csv", &monday[..monday.len() - "61\n".len()]);
+    // A system that writes no last line end any more is believed from its second file on.
+    let open = ids_last(csv(&staff("east", 62)));
+    lab.go("wednesday.csv", open.trim_end()).ends(0, "completed");
+    assert_eq!((lab.covered().len(), lab.removed()), (62, vec![]));
+}
+
 /// (b) 1, `SchoolStatus`: invisible characters or typos in headers, a wrong encoding, or only a header line: everybody is to be
 /// removed, and the report says Success.
 #[test]

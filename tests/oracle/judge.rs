@@ -584,6 +584,13 @@ impl Judge {
         Ok(())
     }
 
+    /// Whether a run of the source, between these two, planned that somebody leaves the group.
+    fn was_to_leave(&self, source: usize, group: &str, id: &str, (from, to): (&RunId, &RunId)) -> bool {
+        let mut between =
+            self.runs.range(from.clone()..to.clone()).filter(|(run, seen)| *run != from && seen.source == source);
+        between.any(|(_, seen)| seen.is_accepted && seen.planned.get(group).is_some_and(|leaving| leaving.contains(id)))
+    }
+
     fn added(&mut self, group: &str, id: &str, sent: &Sent) -> Step {
         let Some(member) = sent.members.get(id) else {
             return Err(Violation::new("P4", format!("{id} was added to {group} by a roster without them")));
@@ -667,8 +674,12 @@ impl Judge {
             }
             let said = seen.file.as_ref().and_then(|name| self.files[name].1.said(id, seen.today));
             // Half of a move, or of a change of plans, that an earlier run decided.
-            let is_half = matches!(&said, Some(Said::Covered { group: to, .. })
-                if people::reference(*to) != group || self.replaces[owner]);
+            let is_half = match &said {
+                Some(Said::Covered { group: to, .. }) => people::reference(*to) != group || self.replaces[owner],
+                // Of whom the newest file says nothing: what an earlier one began is carried through.
+                Some(Said::Doubt) => self.replaces[owner] && self.was_to_leave(owner, group, id, (&held.run, other)),
+                Some(Said::Off) | None => false,
+            };
             if let (Some(Said::Covered { .. } | Said::Doubt), false) = (&said, is_half) {
                 let text =
                     format!("{id} of {group} was removed by {run}, although {:?} of {other} says {said:?}", seen.file);

@@ -15,7 +15,7 @@ use super::words::{GroupWord, PlanWord, Words};
 use crate::export::Row;
 use crate::export::problem::Code;
 use crate::roster::ids::ReferenceId;
-use crate::roster::{Reading, Uncovered};
+use crate::roster::{OpenRow, Reading, Uncovered};
 
 /// Takes the rows of one file and gives a [`Reading`].
 pub struct Collector {
@@ -25,6 +25,7 @@ pub struct Collector {
     findings: Findings,
     drafts: Vec<Draft>,
     unidentified: Vec<u64>,
+    open: Option<OpenRow>,
     rows: u64,
     invalid_rows: u64,
 }
@@ -40,6 +41,7 @@ impl Collector {
             findings: Findings::default(),
             drafts: Vec::new(),
             unidentified: Vec::new(),
+            open: None,
             rows: 0,
             invalid_rows: 0,
         }
@@ -53,21 +55,27 @@ impl Collector {
         if draft.is_none() {
             self.unidentified.push(row.line());
         }
-        if self.findings.row_is_invalid() {
+        let is_invalid = self.findings.row_is_invalid();
+        if is_invalid {
             self.invalid_rows += 1;
+        }
+        if row.is_open() {
+            let reference_id = draft.as_ref().map(|draft| draft.id.clone());
+            self.open = Some(OpenRow { line: row.line(), reference_id, is_invalid });
         }
         self.drafts.extend(draft);
     }
 
     /// Joins the rows of each person, and ends.
     pub fn finish(self) -> Reading {
-        let Self { bound, words, findings, drafts, unidentified, rows, invalid_rows, .. } = self;
+        let Self { bound, words, findings, drafts, unidentified, open, rows, invalid_rows, .. } = self;
         let settled = Settler::new(&bound, findings).settle(drafts);
         Reading {
             people: settled.people,
             groups: words.into_groups(),
             problems: settled.findings.finish(),
             unidentified,
+            open,
             rows,
             invalid_rows: invalid_rows + settled.rows_lost,
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::report::{KeptMember, Reason, Run};
 use crate::roster::Loss;
 use crate::roster::ids::{BatchId, GroupId, GroupRef, ReferenceId, RunId, SourceName};
-use crate::store::{Absence, AcceptedExport, GroupRecord, SourceState};
+use crate::store::{Absence, AcceptedExport, FileEnding, GroupRecord, SourceState};
 
 /// What the whole store is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +90,36 @@ struct AcceptedV1 {
     accepted_at: DateTime<Utc>,
     #[serde(default)]
     day: Option<NaiveDate>,
+    #[serde(default)]
+    ending: Option<EndingV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EndingV1 {
+    Ended,
+    Open,
+    Doubted,
+}
+
+impl From<FileEnding> for EndingV1 {
+    fn from(ending: FileEnding) -> Self {
+        match ending {
+            FileEnding::Ended => Self::Ended,
+            FileEnding::Open => Self::Open,
+            FileEnding::Doubted => Self::Doubted,
+        }
+    }
+}
+
+impl From<EndingV1> for FileEnding {
+    fn from(ending: EndingV1) -> Self {
+        match ending {
+            EndingV1::Ended => Self::Ended,
+            EndingV1::Open => Self::Open,
+            EndingV1::Doubted => Self::Doubted,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,14 +198,14 @@ impl From<SourceV1> for SourceState {
 
 impl From<AcceptedExport> for AcceptedV1 {
     fn from(export: AcceptedExport) -> Self {
-        let AcceptedExport { run, sha256, name, rows, modified, accepted_at, day } = export;
-        Self { run, sha256, name, rows, modified, accepted_at, day }
+        let AcceptedExport { run, sha256, name, rows, modified, accepted_at, day, ending } = export;
+        Self { run, sha256, name, rows, modified, accepted_at, day, ending: ending.map(Into::into) }
     }
 }
 
 impl From<AcceptedV1> for AcceptedExport {
     fn from(record: AcceptedV1) -> Self {
-        let AcceptedV1 { run, sha256, name, rows, modified, accepted_at, day } = record;
-        Self { run, sha256, name, rows, modified, accepted_at, day }
+        let AcceptedV1 { run, sha256, name, rows, modified, accepted_at, day, ending } = record;
+        Self { run, sha256, name, rows, modified, accepted_at, day, ending: ending.map(Into::into) }
     }
 }

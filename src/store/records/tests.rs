@@ -196,9 +196,11 @@ fn what_a_source_does_by_the_clock_is_kept() {
         last_delivered: Some(samples::time(-3)),
         last_resync: Some(RunId::parse("run_2").unwrap()),
         recheck_trouble: Some("gone".to_owned()),
-        last_accepted: samples::source(Some("run_1"))
-            .last_accepted
-            .map(|last| crate::store::AcceptedExport { day: "2026-03-02".parse().ok(), ..last }),
+        last_accepted: samples::source(Some("run_1")).last_accepted.map(|last| crate::store::AcceptedExport {
+            day: "2026-03-02".parse().ok(),
+            ending: Some(crate::store::FileEnding::Doubted),
+            ..last
+        }),
         ..samples::source(None)
     };
     let bytes = json(Kind::Source, KEY, &SourceV1::from(&source)).unwrap();

@@ -172,6 +172,7 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
             modified: Some(time(-5)),
             accepted_at: time(0),
             day: None,
+            ending: None,
         }),
         absences: BTreeMap::from([(ReferenceId::parse("E7").unwrap(), Absence { exports: 1, since: time(0) })]),
         losses: Vec::new(),
