@@ -248,7 +248,12 @@ mod tests {
     }
 
     fn person(reference_id: &str, line: u64) -> Person {
-        Person { reference_id: id(reference_id), line, group: None, standing: Standing::Uncovered(Uncovered::Terminated) }
+        Person {
+            reference_id: id(reference_id),
+            line,
+            group: None,
+            standing: Standing::Uncovered(Uncovered::Terminated),
+        }
     }
 
     #[test]

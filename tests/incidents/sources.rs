@@ -49,11 +49,12 @@ fn incident_okta_truncated_csv_import_within_an_id() {
     };
     let monday = ids_last(csv(&staff("east", 61)));
     lab.go("monday.csv", &monday).ends(0, "completed");
-    let tuesday = lab.go("tuesday.csv", &monday[..monday.len() - "61\n".len()]).ends(0, "unchanged");
+    let cut = monday.strip_suffix("61\n").unwrap();
+    let tuesday = lab.go("tuesday.csv", cut).ends(0, "unchanged");
     assert_eq!((tuesday.count("new"), tuesday.count("missing"), tuesday.count("kept")), (0, 0, 1));
     tuesday.doubts("E061", "yes").shows("the row may be cut off");
     // Looked at again, it is what it was.
-    lab.go("again.csv", &monday[..monday.len() - "61\n".len()]);
+    assert_eq!(lab.go("again.csv", cut).count("missing"), 0);
     // A system that writes no last line end any more is believed from its second file on.
     let open = ids_last(csv(&staff("east", 62)));
     lab.go("wednesday.csv", open.trim_end()).ends(0, "completed");

@@ -797,7 +797,9 @@ impl Judge {
         };
         let lost = recent.filter(counts).map(|(_, lost, run, is_stated)| (lost, (run, *is_stated)));
         let lost: BTreeMap<&String, (&RunId, bool)> = lost.collect();
-        if lost.values().all(|(run, _)| *run == decided) {
+        // Whom this plan removes as well, since they were still there, it was judged for as one file.
+        let is_ours = |lost: &String| seen.planned.get(group).is_some_and(|leaving| leaving.contains(lost));
+        if lost.iter().all(|(lost, (run, _))| *run == decided || is_ours(lost)) {
             return Ok(());
         }
         let floor = if lost.values().all(|(_, is_stated)| *is_stated) { 3 } else { 1 };
