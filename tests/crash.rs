@@ -5,7 +5,8 @@
 //! requests have left, files have moved. `Stop::Early` finds it as it was right after the last write: from then on the network is
 //! dead, files that moved since lie where they were, and the last receipt was not written. `Stop::Twice` stops the second life as
 //! well. `Stop::Call` and `Stop::Answer` count calls to the API instead: the daemon dies before a request leaves, or when the API has
-//! done its work and answered, before the answer is used.
+//! done its work and answered, before the answer is used. `Stop::Inbox` counts changes of the inbox: every rename of a file, and every
+//! making, writing and renaming of a receipt.
 
 #![expect(
     clippy::unwrap_used,
@@ -33,6 +34,7 @@ use rosterd::config::{self, Config, Environment};
 use rosterd::control::Question;
 use rosterd::control::client::Client;
 use rosterd::daemon::{self, Outside};
+use rosterd::intake::spool::Spool;
 use rosterd::report::{GuardVerdict, RunState, Trigger};
 use rosterd::roster::Entry;
 use rosterd::roster::ids::{GroupId, GroupRef, RequestId};
@@ -46,8 +48,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks at how far a life is, simulated.
 const TICK: Duration = Duration::from_millis(100);
-/// A life that is not over after so many looks (two days) never will be.
-const MOST_TICKS: u32 = 2_000_000;
+/// A life that is not over after so many looks (five hours) never will be.
+const MOST_TICKS: u32 = 200_000;
 /// So many quiet looks in a row are quiet.
 const QUIET: u32 = 10;
 /// No life needs as many writes.
@@ -62,6 +64,8 @@ enum Stop {
     Call,
     /// When its answer has arrived, before anything is done with it.
     Answer,
+    /// Before a change of the inbox.
+    Inbox,
 }
 
 impl Stop {
@@ -213,10 +217,18 @@ impl World<'_> {
             is_over: Arc::new(AtomicBool::new(false)),
         };
         let is_over = Arc::clone(&api.is_over);
+        {
+            let (is_over, slot) = (Arc::clone(&is_over), Arc::clone(&slot));
+            let steps = if stop == Stop::Inbox { writes } else { u64::MAX };
+            Spool::stop_after(self.inbox, steps, move || {
+                is_over.store(true, Ordering::SeqCst);
+                with(&slot, |store| store.stop_after(0));
+            });
+        }
         let outside = Outside { api: Arc::new(api), clock: self.clock.clone() };
         let opened = Arc::clone(&slot);
         let ready = move |store: &Store| {
-            store.stop_after(if stop.is_of_calls() { u64::MAX } else { writes });
+            store.stop_after(if stop.is_of_calls() || stop == Stop::Inbox { u64::MAX } else { writes });
             opened.set(Mutex::new(Some(store.clone()))).unwrap();
         };
         let mut tasks = JoinSet::new();
@@ -227,8 +239,18 @@ impl World<'_> {
         let is_done = loop {
             tokio::time::sleep(TICK).await;
             self.ticks += 1;
-            assert!(self.ticks < MOST_TICKS, "the life never ends: {:?}", with(&slot, life::runs));
+            assert!(
+                self.ticks < MOST_TICKS,
+                "the life never ends: {:?} under way, {:?}, after {writes} ({stop:?})",
+                life::left_lying(self.inbox),
+                with(&slot, life::runs)
+                    .map(|runs| runs.into_iter().map(|run| (run.run, run.state)).collect::<Vec<_>>())
+            );
             if let Some(ended) = tasks.try_join_next() {
+                // Stopped at the very start.
+                if is_over.load(Ordering::SeqCst) {
+                    break false;
+                }
                 panic!("the daemon ended: {ended:?}");
             }
             while asked.try_join_next().is_some() {}
@@ -248,7 +270,9 @@ impl World<'_> {
         };
         drop(asked);
         tasks.shutdown().await;
-        slot.get().unwrap().lock().unwrap().take();
+        if let Some(slot) = slot.get() {
+            slot.lock().unwrap().take();
+        }
         self.sandbox.client_died();
         is_done
     }
@@ -416,16 +440,16 @@ fn live(life: &Life, writes: u64, stop: Stop) -> (bool, Vec<String>) {
 fn stop_everywhere(name: &str, life: &Life) {
     let mut wrong = Vec::new();
     let mut points = 0;
-    for stop in [Stop::Late, Stop::Early, Stop::Twice, Stop::Call, Stop::Answer] {
+    for stop in [Stop::Late, Stop::Early, Stop::Twice, Stop::Call, Stop::Answer, Stop::Inbox] {
         let step = match stop {
-            Stop::Late | Stop::Early => 1,
+            Stop::Late | Stop::Early | Stop::Inbox => 1,
             // Most calls lie right beside a write; `ROSTERD_STOPS=all` stops at each of them.
             Stop::Call | Stop::Answer if std::env::var_os("ROSTERD_STOPS").is_some() => 1,
             Stop::Twice | Stop::Call | Stop::Answer => 4,
         };
         // Others than those that the writes next to them would give.
         let first = match stop {
-            Stop::Late | Stop::Early | Stop::Twice => 0,
+            Stop::Late | Stop::Early | Stop::Twice | Stop::Inbox => 0,
             Stop::Call => 2.min(step as u64 - 1),
             Stop::Answer => 1.min(step as u64 - 1),
         };

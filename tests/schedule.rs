@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rosterd::clock::Clock;
 use rosterd::config::{self, Config, Environment};
 use rosterd::control::client::Client;
@@ -358,6 +358,117 @@ fn a_first_time_that_is_missed_is_made_up_for() {
         let running = world.daemon().await;
         world.quiet_after(&running, 1).await;
         world.covers("acme-d1", &ids(&["E7"]));
+        running.stop().await;
+    });
+}
+
+/// Days on which the last export was looked at again, as the runs on record say.
+fn rechecks(store: &Store) -> Vec<String> {
+    let of_schedule = |run: &Run| run.trigger == Trigger::Recheck;
+    runs(store).into_iter().filter(of_schedule).map(|run| run.received_at.format("%m-%d").to_string()).collect()
+}
+
+/// Seven hires, one a day from that one on.
+fn one_a_day(first: &str) -> Vec<Row> {
+    let (month, rest) = first.split_once('/').unwrap();
+    let (day, year) = rest.split_once('/').unwrap();
+    let day: u32 = day.parse().unwrap();
+    let hires = ["N1", "N2", "N3", "N4", "N5", "N6", "N7"].into_iter().zip(day..).map(|(id, day)| {
+        let hired: &'static str = format!("{month}/{day:02}/{year}").leak();
+        (id, "d1", "Active", hired, "")
+    });
+    SIX_PEOPLE.into_iter().chain(hires).collect()
+}
+
+#[test]
+fn a_machine_that_slept_over_five_scheduled_times_makes_up_for_one() {
+    test(async || {
+        let world = World::new("2026-03-02T17:00:00Z", "", SIX);
+        let running = world.daemon().await;
+        world.deliver(&running, "monday.csv", &one_a_day("03/03/2026")).await;
+        world.clock.jump(TimeDelta::days(5));
+        let run = world.quiet_after(&running, 1).await;
+        assert_eq!((run.trigger, run.counts.new), (Trigger::Recheck, 5));
+        world.covers("acme-d1", &ids(&["N1", "N2", "N3", "N4", "N5"]));
+        // And goes on at the next time.
+        world.until("2026-03-08T12:00:00Z").await;
+        assert_eq!(rechecks(&running.store), ["03-07", "03-08"]);
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_back_and_mended_fires_nothing_twice_and_stops_no_delivery() {
+    test(async || {
+        let world = World::new("2026-03-02T17:00:00Z", "", SIX);
+        let running = world.daemon().await;
+        world.deliver(&running, "monday.csv", &one_a_day("03/03/2026")).await;
+        world.until("2026-03-03T12:00:00Z").await;
+        // Set back while a roster is on its way: it comes to its end.
+        let mut rows = one_a_day("03/03/2026");
+        rows.push(("E8", "d1", "Active", "01/05/2020", ""));
+        world.drop_file("before.csv", &rows);
+        while running.store.groups_with_work().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        world.clock.jump(TimeDelta::days(-2));
+        world.quiet_after(&running, 2).await;
+        world.covers("acme-d1", &ids(&["N1", "E8"]));
+        // A file of that time looks older than what was accepted. It waits, and says so: nobody's day is taken back.
+        rows.push(("E9", "d1", "Active", "01/05/2020", ""));
+        let run = world.deliver(&running, "set back.csv", &rows).await;
+        assert_eq!(run.state, RunState::Held);
+        assert_eq!(run.reason.unwrap(), "this file is older than the last accepted one of its source");
+        world.clock.jump(TimeDelta::days(2));
+        let run = world.deliver(&running, "mended.csv", &rows).await;
+        assert_eq!(run.state, RunState::Completed, "{:?}", run.reason);
+        world.covers("acme-d1", &ids(&["N1", "E8", "E9"]));
+        world.until("2026-03-04T12:00:00Z").await;
+        world.covers("acme-d1", &ids(&["N1", "N2", "E8", "E9"]));
+        assert_eq!(rechecks(&running.store), ["03-03", "03-04"]);
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_time_that_summer_time_leaves_out_or_repeats_comes_once() {
+    for (start, schedule, first, end, days) in [
+        ("2026-03-06T17:00:00Z", "30 2 * * *", "03/07/2026", "2026-03-10T04:00:00Z", ["03-07", "03-08", "03-09"]),
+        ("2026-10-30T17:00:00Z", "30 1 * * *", "10/31/2026", "2026-11-02T20:00:00Z", ["10-31", "11-01", "11-02"]),
+    ] {
+        test(async || {
+            let world = World::new(start, "", &format!("schedule = \"{schedule}\""));
+            let running = world.daemon().await;
+            let hires = |id, hired| (id, "d1", "Active", hired, "");
+            let rows = if first == "03/07/2026" {
+                [hires("N1", "03/07/2026"), hires("N2", "03/08/2026"), hires("N3", "03/09/2026")]
+            } else {
+                [hires("N1", "10/31/2026"), hires("N2", "11/01/2026"), hires("N3", "11/02/2026")]
+            };
+            world.deliver(&running, "friday.csv", &with(&rows)).await;
+            world.until(end).await;
+            world.covers("acme-d1", &ids(&["N1", "N2", "N3"]));
+            assert_eq!(rechecks(&running.store), days, "{schedule}");
+            running.stop().await;
+        });
+    }
+}
+
+#[test]
+fn the_year_2038_is_a_year_like_any_other() {
+    test(async || {
+        let world = World::new("2038-01-18T17:00:00Z", "", SIX);
+        let running = world.daemon().await;
+        world.deliver(&running, "monday.csv", &one_a_day("01/19/2038")).await;
+        world.until("2038-01-20T17:00:00Z").await;
+        world.covers("acme-d1", &ids(&["N1", "N2"]));
+        assert_eq!(rechecks(&running.store), ["01-19", "01-20"]);
+        running.stop().await;
+        // What was recorded on either side is read by the next process.
+        let running = world.daemon().await;
+        assert_eq!(rechecks(&running.store), ["01-19", "01-20"]);
+        world.until("2038-01-21T17:00:00Z").await;
+        world.covers("acme-d1", &ids(&["N1", "N2", "N3"]));
         running.stop().await;
     });
 }

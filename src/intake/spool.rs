@@ -26,6 +26,7 @@ mod expire;
 mod filing;
 mod folders;
 mod names;
+mod stops;
 mod trail;
 
 pub use filing::{Beside, Place};
@@ -187,7 +188,7 @@ impl Spool {
     /// name, and such a marker vouches for nothing.
     fn remove_marker(&self, inbox: &OwnedFd, marker: Option<&OsString>) {
         let Some(marker) = marker else { return };
-        if let Err(error) = rustix::fs::unlinkat(inbox, marker, AtFlags::empty())
+        if let Err(error) = self.step().and_then(|()| rustix::fs::unlinkat(inbox, marker, AtFlags::empty()))
             && error != Errno::NOENT
         {
             tracing::warn!(inbox = %self.inbox.display(), marker = %marker.display(), %error,
@@ -197,7 +198,9 @@ impl Spool {
 
     /// Gives a claimed file back to the inbox under its own name, or a numbered one if that was taken meanwhile.
     fn put_back(&self, from: (&OwnedFd, &str), to: (&OwnedFd, &OsString)) -> Result<(), SpoolError> {
-        match folders::rename_new((from.0, from.1.as_ref()), (to.0, &to.1.to_string_lossy())) {
+        let renamed =
+            self.step().and_then(|()| folders::rename_new((from.0, from.1.as_ref()), (to.0, &to.1.to_string_lossy())));
+        match renamed {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => {
                 let name = names::safe_name(to.1);
@@ -218,7 +221,7 @@ impl Spool {
         let mut copy = 1;
         loop {
             let candidate = name(copy);
-            match folders::rename_new((from.0, from.1), (to, &candidate)) {
+            match self.step().and_then(|()| folders::rename_new((from.0, from.1), (to, &candidate))) {
                 Ok(()) => return Ok(candidate),
                 Err(Errno::EXIST) if copy < MAX_COPIES => copy += 1,
                 Err(Errno::NOENT) => return Err(SpoolError::Gone),
@@ -297,7 +300,8 @@ impl Spool {
                 Thing::Folder | Thing::Link | Thing::Special => false,
             };
             if is_stale && found.name.as_encoded_bytes().starts_with(SCRATCH_PREFIX.as_bytes()) {
-                rustix::fs::unlinkat(&work, &found.name, AtFlags::empty())
+                self.step()
+                    .and_then(|()| rustix::fs::unlinkat(&work, &found.name, AtFlags::empty()))
                     .map_err(|e| self.io("remove", &found.name.to_string_lossy(), e))?;
             }
         }

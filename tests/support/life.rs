@@ -158,10 +158,20 @@ pub(crate) fn runs(store: &Store) -> Vec<Run> {
 /// Whether nothing is left to do: nothing in the inbox, nothing claimed, no work, no run that is not over.
 pub(crate) fn is_quiet(store: &Store, inbox: &Path) -> bool {
     let is_under_way = |run: &Run| matches!(run.state, RunState::Received | RunState::Delivering);
-    files(inbox).is_empty()
-        && files(&inbox.join(".rosterd")).iter().all(|path| is_scratch(path))
+    left_lying(inbox).is_empty()
         && store.groups_with_work().unwrap().is_empty()
         && !runs(store).iter().any(is_under_way)
+}
+
+/// Files in the inbox and among the claimed ones that still await something.
+pub(crate) fn left_lying(inbox: &Path) -> Vec<PathBuf> {
+    let all = files(inbox).into_iter().chain(files(&inbox.join(".rosterd")));
+    all.filter(|path| !is_scratch(path) && !is_lone_marker(path)).collect()
+}
+
+/// A marker whose file a kill let go first: it vouches for nothing.
+fn is_lone_marker(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "done") && !path.with_extension("").exists()
 }
 
 /// Half a receipt that a kill left is swept after an hour.
@@ -260,7 +270,7 @@ fn file_violations(store: &Store, inbox: &Path, exports: RangeInclusive<usize>) 
     if !exports.contains(&lying.len()) {
         found.push(format!("{exports:?} exports came in, filed are {lying:?}"));
     }
-    for path in files(inbox).into_iter().chain(files(&inbox.join(".rosterd"))).filter(|path| !is_scratch(path)) {
+    for path in left_lying(inbox) {
         found.push(format!("left lying: {}", path.display()));
     }
     for run in runs(store) {

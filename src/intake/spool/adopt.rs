@@ -39,7 +39,7 @@ impl Spool {
     /// Removes a copy that nobody needs any more.
     pub fn drop_copy(&self, copy: &Claimed) -> Result<(), SpoolError> {
         let work = self.open_below(&self.open_inbox()?, WORK)?;
-        match rustix::fs::unlinkat(&work, copy.key(), AtFlags::empty()) {
+        match self.step().and_then(|()| rustix::fs::unlinkat(&work, copy.key(), AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(self.io("remove", copy.key(), error)),
         }
@@ -52,7 +52,9 @@ impl Spool {
         for found in folders::list(&work).map_err(|e| self.io("list", WORK, e))? {
             let name = found.name.to_string_lossy();
             if name.starts_with(COPY_PREFIX) && !known.contains(&format!("{WORK}/{name}")) {
-                rustix::fs::unlinkat(&work, &found.name, AtFlags::empty()).map_err(|e| self.io("remove", &name, e))?;
+                self.step()
+                    .and_then(|()| rustix::fs::unlinkat(&work, &found.name, AtFlags::empty()))
+                    .map_err(|e| self.io("remove", &name, e))?;
             }
         }
         Ok(())
@@ -69,6 +71,7 @@ impl Spool {
         let name = names::safe_name(OsString::from(name).as_os_str());
         let (scratch, mut copy) = self.scratch(&work)?;
         let copied = (|| {
+            self.step()?;
             let size = std::io::copy(&mut File::open(path)?, &mut copy)?;
             let time = Timespec { tv_sec: modified.timestamp(), tv_nsec: modified.timestamp_subsec_nanos().into() };
             rustix::fs::futimens(&copy, &Timestamps { last_access: time, last_modification: time })?;
@@ -84,7 +87,7 @@ impl Spool {
                 Ok(Claimed { path: self.inbox().join(WORK).join(&claim), name, size, modified, claimed_at: now })
             });
         if moved.is_err() {
-            folders::tried("remove a scratch file", rustix::fs::unlinkat(&work, &scratch, AtFlags::empty()));
+            self.remove_scratch(&work, &scratch);
         }
         moved
     }

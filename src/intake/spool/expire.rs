@@ -26,7 +26,8 @@ impl Spool {
                     is_empty = false;
                     continue;
                 }
-                rustix::fs::unlinkat(&folder, &found.name, AtFlags::empty())
+                self.step()
+                    .and_then(|()| rustix::fs::unlinkat(&folder, &found.name, AtFlags::empty()))
                     .map_err(|e| self.io("remove", &path, e))?;
                 gone += 1;
             }

@@ -129,11 +129,13 @@ impl Spool {
         };
         for beside in Beside::ALL {
             let old = format!("{}{}", filed.name, beside.suffix());
-            match rustix::fs::renameat(&from, &old, &to, format!("{moved}{}", beside.suffix())) {
+            let new = format!("{moved}{}", beside.suffix());
+            match self.step().and_then(|()| rustix::fs::renameat(&from, &old, &to, &new)) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(self.io("move", &old, error)),
             }
         }
+        folders::tried("make a move durable", folders::sync(&to).and_then(|()| folders::sync(&from)));
         Ok(relative(place, month.as_deref(), &moved))
     }
 
@@ -177,6 +179,7 @@ impl Spool {
         let export = folders::look_up(&folder, filed.name).map_err(|e| self.io("look at", filed.name, e))?;
         let (scratch, mut file) = self.scratch(&work)?;
         let written = (|| {
+            self.step()?;
             file.write_all(bytes)?;
             if let Some(export) = export {
                 // Setting the group fails unless the service is in it. The folder's own group, inherited from a setgid
@@ -187,15 +190,22 @@ impl Spool {
             // Rights that cannot be set (some network mounts) are no reason to leave the dropper without a receipt.
             folders::tried("set rights", rustix::fs::fchmod(&file, Mode::from_raw_mode(0o640 | readers)));
             file.sync_all()?;
+            self.step()?;
             rustix::fs::renameat(&work, &scratch, &folder, &name)?;
             folders::sync(&folder).map_err(std::io::Error::from)
         })();
         if let Err(source) = written {
             // It may have been renamed already; the sweep at the next start finds it otherwise.
-            folders::tried("remove a scratch file", rustix::fs::unlinkat(&work, &scratch, AtFlags::empty()));
+            self.remove_scratch(&work, &scratch);
             return Err(SpoolError::Io { doing: "write", path: self.inbox().join(name), source });
         }
         Ok(relative(filed.place, filed.month, &name))
+    }
+
+    /// Removes what came to nothing.
+    pub(super) fn remove_scratch(&self, work: &OwnedFd, scratch: &str) {
+        let removed = self.step().and_then(|()| rustix::fs::unlinkat(work, scratch, AtFlags::empty()));
+        folders::tried("remove a scratch file", removed);
     }
 
     /// A new file in `.rosterd/`, on the file system of the place that it is meant for.
@@ -204,7 +214,7 @@ impl Spool {
         let mut left = MAX_COPIES;
         loop {
             let name = format!("{SCRATCH_PREFIX}{:016x}", fastrand::u64(..));
-            match rustix::fs::openat(work, &name, flags, Mode::RUSR | Mode::WUSR) {
+            match self.step().and_then(|()| rustix::fs::openat(work, &name, flags, Mode::RUSR | Mode::WUSR)) {
                 Ok(file) => return Ok((name, std::fs::File::from(file))),
                 Err(Errno::EXIST) if 0 < left => left -= 1,
                 Err(error) => return Err(self.io("make", WORK, error)),
