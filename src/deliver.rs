@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, RwLock, RwLockWriteGuard, Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -359,10 +359,14 @@ impl Deliverer {
         drop(self.news.send(news));
     }
 
-    /// Waits until `then` by the wall clock. Whether it came; `false` means stop.
-    async fn wait_until(&self, then: DateTime<Utc>, stop: &CancellationToken) -> bool {
+    /// Waits so long by the timer, or by the clock, whichever says first that it is over: a timer stands still while the machine
+    /// sleeps, a clock can be set back. Whether it came to its end; `false` means stop.
+    async fn pause(&self, pause: Duration, stop: &CancellationToken) -> bool {
+        let (end, now) = (Instant::now() + pause, self.clock.now());
+        let then = TimeDelta::from_std(pause).ok().and_then(|pause| now.checked_add_signed(pause));
         loop {
-            let left = clock::until(then, self.clock.now());
+            let by_clock = then.map_or(Duration::MAX, |then| clock::until(then, self.clock.now()));
+            let left = by_clock.min(end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return !stop.is_cancelled();
             }

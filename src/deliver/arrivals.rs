@@ -60,9 +60,8 @@ impl Deliverer {
         released: &mut watch::Receiver<u64>,
         stop: &CancellationToken,
     ) -> bool {
-        let then = self.clock.now() + TimeDelta::from_std(LOOK_AGAIN).unwrap_or_default();
         tokio::select! {
-            came = self.wait_until(then, stop) => came,
+            came = self.pause(LOOK_AGAIN, stop) => came,
             _ = settled.changed() => !stop.is_cancelled(),
             _ = released.changed() => !stop.is_cancelled(),
         }

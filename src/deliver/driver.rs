@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{ApiError, Group, Progress, Results};
+use crate::clock;
 use crate::report::{Batch, Failure, Phase, Trigger};
 use crate::roster::Entry;
 use crate::roster::ids::{GroupId, GroupRef};
@@ -22,7 +23,7 @@ use super::arrivals::{self, Prepared};
 use super::moves::MOVE;
 use super::outcome::outcome;
 use super::phase::{self, Circumstances, Effect, Event};
-use super::{Deliverer, News};
+use super::{Deliverer, News, pace};
 
 /// A store that fails is tried again after this pause; not one on a full disk, which fails until it is opened again.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
@@ -86,7 +87,7 @@ impl Deliverer {
             settled.mark_unchanged();
             let carried = match self.current(group).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(work)) if self.clock.now() < work.batch.not_before.unwrap_or_default() => Ok(Carried::Later),
+                Ok(Some(work)) if !self.left(&work.batch).is_zero() => Ok(Carried::Later),
                 Ok(Some(work)) => self.carry(work, stop).await,
                 Err(error) => Err(error.into()),
             };
@@ -101,18 +102,15 @@ impl Deliverer {
                 Err(CarryError::Store(error)) if error.needs_restart() => return Err(error),
                 Err(CarryError::Store(StoreError::OutOfOrder { detail, .. })) => {
                     info!(detail, "a newer roster came in between");
-                    let then = self.clock.now() + TimeDelta::from_std(LOOK_AGAIN).unwrap_or_default();
-                    self.wait_until(then, stop).await
+                    self.pause(LOOK_AGAIN, stop).await
                 }
                 Err(CarryError::Store(error)) => {
                     error!(%error, "delivery cannot be recorded, trying again");
-                    let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
-                    self.wait_until(then, stop).await
+                    self.pause(STORE_PAUSE, stop).await
                 }
                 Err(CarryError::OutOfOrder(error)) => {
                     error!(%error, "the batch is looked at again later");
-                    let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
-                    self.wait_until(then, stop).await
+                    self.pause(STORE_PAUSE, stop).await
                 }
             };
             if !go_on {
@@ -192,16 +190,20 @@ impl Deliverer {
         let id = group.clone();
         match self.store.call(move |store| store.work(&id)).await {
             Ok(Some(work)) => tokio::select! {
-                came = self.wait_until(work.batch.not_before.unwrap_or_default(), stop) => came,
+                came = self.pause(self.left(&work.batch), stop) => came,
                 _ = released.changed() => !stop.is_cancelled(),
             },
             Ok(None) => true,
             Err(error) => {
                 error!(%error, "cannot read the work under way");
-                let then = self.clock.now() + TimeDelta::from_std(STORE_PAUSE).unwrap_or_default();
-                self.wait_until(then, stop).await
+                self.pause(STORE_PAUSE, stop).await
             }
         }
+    }
+
+    /// How long the batch still waits for its next attempt.
+    fn left(&self, batch: &Batch) -> Duration {
+        batch.not_before.map_or(Duration::ZERO, |then| clock::left(then, self.clock.now(), pace::LONGEST_WAIT))
     }
 
     /// Takes one batch from event to event until it is final, must wait for its next attempt, or the task stops.
@@ -229,8 +231,7 @@ impl Deliverer {
                         self.record(&batch).await?;
                     }
                     is_alerted = is_alerted || self.alert_if_late(&batch);
-                    let then = self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default();
-                    if !self.wait_until(then, stop).await {
+                    if !self.pause(pause, stop).await {
                         return Ok(Carried::Stopped);
                     }
                     polls += 1;
@@ -315,7 +316,7 @@ impl Deliverer {
     }
 
     fn alert_if_late(&self, batch: &Batch) -> bool {
-        let age = batch.accepted_at.map(|accepted| (self.clock.now() - accepted).to_std().unwrap_or_default());
+        let age = batch.accepted_at.map(|accepted| (self.clock.now() - accepted).abs().to_std().unwrap_or_default());
         let is_late = age.is_some_and(|age| self.settings.poll.alert_after < age);
         if is_late {
             warn!(batch = %batch.batch, "results are late");

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use crate::clock;
 use crate::report::{Arrival, Batch, Failure, Phase};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId};
 use crate::roster::{ConfirmedRoster, Entry, find, merged};
@@ -220,7 +221,8 @@ fn may_part(batch: &Batch, first: &[Entry], free: &[Arrival], scene: &Scene) -> 
     }
     let again = part.again.saturating_add(1);
     let due = part.completed_at.unwrap_or_default() + pace::before_again(again);
-    (!free.is_empty() && due <= scene.now).then_some(again)
+    let is_due = clock::left(due, scene.now, pace::LONGEST_WAIT).is_zero();
+    (!free.is_empty() && is_due).then_some(again)
 }
 
 #[cfg(test)]

@@ -14,15 +14,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// nowhere: often enough that a hitch costs minutes, seldom enough that a lasting refusal is no flood.
 const FIRST_AGAIN: TimeDelta = TimeDelta::minutes(1);
 const LONGEST_AGAIN: TimeDelta = TimeDelta::hours(1);
-/// Longest pause that a server's hint may ask for.
-pub const LONGEST_HINT: Duration = Duration::from_secs(3600);
+/// Longest pause that a server's hint may ask for, and longest of all.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// The pause after the `attempt`-th failure (from 1): doubled each time up to a minute, of which `chance` (0 to 1) takes the
 /// upper half, so that many groups do not come back at once. A server's hint counts when it is longer, up to an hour.
 pub fn before_retry(attempt: u32, hint: Option<Duration>, chance: f64) -> Duration {
     let ceiling = doubled(FIRST_PAUSE, attempt.saturating_sub(1), LONGEST_PAUSE);
     let own = ceiling / 2 + (ceiling / 2).mul_f64(chance.clamp(0.0, 1.0));
-    hint.map_or(own, |hint| own.max(hint.min(LONGEST_HINT)))
+    hint.map_or(own, |hint| own.max(hint.min(LONGEST_WAIT)))
 }
 
 /// The pause before people who are covered nowhere are submitted for the `again`-th time more (from 1).

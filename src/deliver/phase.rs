@@ -146,7 +146,8 @@ fn poll_failed(batch: &Batch, error: &ApiError, at: Circumstances) -> (Phase, Ef
         ApiError::Later { after, .. } => patient(batch, *after, at),
         ApiError::Unauthorized { .. } => (Phase::Accepted, Effect::Pause),
         ApiError::NotFound => {
-            let since = batch.submitted_at.map_or(Duration::MAX, |at_| (at.now - at_).to_std().unwrap_or_default());
+            let since =
+                batch.submitted_at.map_or(Duration::MAX, |at_| (at.now - at_).abs().to_std().unwrap_or_default());
             if since < UNKNOWN_GRACE {
                 patient(batch, None, at)
             } else {
@@ -167,7 +168,7 @@ fn poll_failed(batch: &Batch, error: &ApiError, at: Circumstances) -> (Phase, Ef
 fn patient(batch: &Batch, hint: Option<Duration>, at: Circumstances) -> (Phase, Effect) {
     match waiting(batch, None, at) {
         (phase, Effect::PollAfter(pause)) => {
-            let hint = hint.unwrap_or_default().min(pace::LONGEST_HINT);
+            let hint = hint.unwrap_or_default().min(pace::LONGEST_WAIT);
             (phase, Effect::PollAfter(pause.max(hint)))
         }
         given_up => given_up,
