@@ -24,6 +24,11 @@ const REFUSED: i32 = 74;
 
 /// Three groups and some days; the last thing written is a settlement. Also the state of the day before.
 fn build(dir: &Path) -> PathBuf {
+    build_watched(dir, |_| {})
+}
+
+/// The same, and what is on disk is looked at whenever something was acknowledged.
+fn build_watched(dir: &Path, mut acknowledged: impl FnMut(&Path)) -> PathBuf {
     let state = dir.join("state");
     let store = Store::open(&state, URL).unwrap();
     for day in 1..=4 {
@@ -36,15 +41,18 @@ fn build(dir: &Path) -> PathBuf {
         let ids: Vec<String> = works.iter().map(|work| work.batch.batch.to_string()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         store.accept(&run(&run_id, &ids), works.clone(), &source(Some(&run_id))).unwrap();
+        acknowledged(&state);
         for Work { batch, .. } in works {
             let group = batch.group.to_string();
             store.record_batch(&Batch { phase: Phase::Accepted, attempts: 1, ..batch.clone() }).unwrap();
+            acknowledged(&state);
             let people: Vec<String> = (0..60 * day).map(|number| format!("E{number:04}")).collect();
             let people: Vec<&str> = people.iter().map(String::as_str).collect();
             let settled = Batch { phase: Phase::Completed, attempts: 1, ..batch };
             let changes = people.iter().skip(60 * (day - 1)).map(|id| added(id)).collect();
             let roster = Some(roster(&group, &people));
             store.settle(&Settlement { batch: settled, roster, changes, pause: None }).unwrap();
+            acknowledged(&state);
         }
         if day == 3 {
             // What is on disk now is what would be found after a kill.
@@ -213,4 +221,72 @@ fn a_damaged_state_is_read_as_it_was_or_refused() {
         std::fs::remove_dir_all(&damaged).unwrap();
     }
     println!("ROSTERD_SEED={seed}: {damages} damages, {read} read as it was, {refused} refused");
+}
+
+/// What a power cut may leave of a file that was `before` when all of it was on disk, and should have become `after`: any of the
+/// disk's sectors, of any age. The first ones only, as often as not.
+fn torn(before: &[u8], after: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+    const SECTOR: usize = 512;
+    let mut bytes = before.to_vec();
+    // A file that grew has zeros where nothing was written yet.
+    bytes.resize(if random.bool() { after.len() } else { before.len() }, 0);
+    let ends: Vec<usize> = (0..bytes.len()).step_by(SECTOR).filter(|at| differ(before, after, *at, SECTOR)).collect();
+    let (is_in_order, share) = (random.bool(), random.f64());
+    let reached = random.usize(0..=ends.len());
+    for (number, at) in ends.into_iter().enumerate() {
+        if if is_in_order { number < reached } else { random.f64() < share } {
+            let end = (at + SECTOR).min(bytes.len()).min(after.len());
+            bytes[at..end].copy_from_slice(&after[at..end]);
+        }
+    }
+    bytes
+}
+
+fn differ(one: &[u8], other: &[u8], at: usize, length: usize) -> bool {
+    let part = |bytes: &[u8]| bytes.get(at..bytes.len().min(at + length)).unwrap_or_default().to_vec();
+    part(one) != part(other)
+}
+
+/// `ROSTERD_TEARS=50` tears every write so often.
+#[test]
+fn a_write_that_is_torn_anywhere_leaves_all_that_was_acknowledged_before_it() {
+    let seed = number("ROSTERD_SEED").map_or_else(|| fastrand::u64(..), |seed| seed as u64);
+    let tears = number("ROSTERD_TEARS").unwrap_or(3);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let mut states = Vec::new();
+    build_watched(dir.path(), |state| {
+        let kept = dir.path().join(format!("kept{}", states.len()));
+        copy(state, &kept);
+        states.push(kept);
+    });
+    let whole: Vec<String> = states.iter().map(|state| open_copy_of(state, dir.path(), None)).collect();
+    let (mut without, mut with) = (0, 0);
+    for (number, pair) in states.windows(2).enumerate() {
+        let file = |state: &Path| std::fs::read(state.join("db/db")).unwrap();
+        let (before, after) = (file(&pair[0]), file(&pair[1]));
+        assert_ne!(before, after, "an acknowledged write is in the file");
+        for tear in 0..tears {
+            let bytes = torn(&before, &after, &mut random);
+            let said = open_copy_of(&pair[0], dir.path(), Some(&bytes));
+            let case = format!("ROSTERD_SEED={seed}, write {number}, tear {tear}");
+            // All or nothing of the write that was under way.
+            without += usize::from(said == whole[number]);
+            with += usize::from(said == whole[number + 1]);
+            assert!(said == whole[number] || said == whole[number + 1], "{case}: {said}");
+        }
+    }
+    println!("ROSTERD_SEED={seed}: {without} torn writes are not there, {with} are");
+}
+
+/// What is read of a copy of a state, whose records may be replaced.
+fn open_copy_of(state: &Path, dir: &Path, records: Option<&[u8]>) -> String {
+    let opened = dir.join("opened");
+    copy(state, &opened);
+    if let Some(records) = records {
+        std::fs::write(opened.join("db/db"), records).unwrap();
+    }
+    let (code, said) = open_in_a_process(&opened);
+    std::fs::remove_dir_all(&opened).unwrap();
+    format!("{code:?} {said}")
 }
