@@ -14,6 +14,7 @@
 mod life;
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -23,7 +24,9 @@ use life::Person;
 use rosterd::sandbox::script::Script;
 use rosterd::sandbox::{Sandbox, http};
 use rosterd::store::Store;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 /// From a call to its answer.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -93,6 +96,38 @@ impl Daemon {
     }
 }
 
+/// The sandbox on a socket.
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    fn start(runtime: &Runtime, sandbox: &Sandbox, address: impl ToSocketAddrs) -> Self {
+        let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = async { drop(stopped.await) };
+        let served = runtime.spawn(http::serve(sandbox.clone(), listener, ended));
+        Self { address, stop, served }
+    }
+
+    fn stop(self, runtime: &Runtime) {
+        drop(self.stop);
+        runtime.block_on(self.served).unwrap().unwrap();
+    }
+
+    /// The client was killed: what it had under way is accepted or cut, and nothing of it comes later. The rules of the audit begin
+    /// afresh for the next client.
+    fn outlive_the_client(self, runtime: &Runtime, sandbox: &Sandbox) -> Self {
+        let address = self.address;
+        self.stop(runtime);
+        sandbox.client_died();
+        Self::start(runtime, sandbox, address)
+    }
+}
+
 /// The exports of successive days: every day somebody is new, somebody changes, somebody leaves.
 fn days(count: usize) -> Vec<Vec<Person>> {
     let mut people = life::people(5, 12);
@@ -126,9 +161,8 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let script = Script { latency: LATENCY, delay: Duration::from_millis(60), ..Script::default() };
     let sandbox = Sandbox::new(script);
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let base_url = format!("http://{}", listener.local_addr().unwrap());
-    let served = runtime.spawn(http::serve(sandbox.clone(), listener, std::future::pending()));
+    let mut server = Server::start(&runtime, &sandbox, "127.0.0.1:0");
+    let base_url = format!("http://{}", server.address);
 
     let dir = tempfile::tempdir().unwrap();
     let (config, inbox) = (dir.path().join("config.toml"), dir.path().join("inbox"));
@@ -149,9 +183,7 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
             std::hint::black_box(turn);
         }
         daemon.kill(&log);
-        // What was on its way is accepted or cut by then; the rules of the audit begin afresh for the next client.
-        runtime.block_on(async { tokio::time::sleep(2 * LATENCY).await });
-        sandbox.client_died();
+        server = server.outlive_the_client(&runtime, &sandbox);
     }
     for (number, day) in days.iter().enumerate().skip(kills.div_ceil(KILLS_PER_EXPORT)) {
         life::drop_file(&inbox, &format!("day{number}.csv"), &life::csv(day));
@@ -163,8 +195,7 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
         let daemon = Daemon::start(&config);
         let log = daemon.listen(usize::MAX);
         daemon.kill(&log);
-        runtime.block_on(async { tokio::time::sleep(2 * LATENCY).await });
-        sandbox.client_died();
+        server = server.outlive_the_client(&runtime, &sandbox);
         let store = Store::open(&dir.path().join("state"), &base_url).unwrap();
         if life::is_quiet(&store, &inbox) {
             break store;
@@ -175,5 +206,5 @@ fn a_daemon_that_is_killed_again_and_again_ends_where_it_must() {
     let wrong = life::violations(&store, &inbox, &sandbox, &life::truth(days.last().unwrap()), days.len()..=days.len());
     println!("{kills} kills, {} rosters accepted, {} runs", sandbox.requests().len(), life::runs(&store).len());
     assert!(wrong.is_empty(), "ROSTERD_SEED={seed}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
-    served.abort();
+    server.stop(&runtime);
 }
