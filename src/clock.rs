@@ -62,22 +62,3 @@ fn system_now() -> DateTime<Utc> {
 pub fn until(then: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (then - now).to_std().unwrap_or(Duration::ZERO)
 }
-
-/// How long from `now` until `then`, when no wait is ever set further ahead than `longest`. Zero when it has passed, and when it
-/// lies further ahead: then the clock was set back since, and nobody knows how much of the wait is over.
-pub fn left(then: DateTime<Utc>, now: DateTime<Utc>, longest: Duration) -> Duration {
-    Some(until(then, now)).filter(|left| *left <= longest).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_that_lies_further_ahead_than_any_is_over() {
-        let now = DateTime::from_timestamp(1_772_000_000, 0).unwrap();
-        let hour = Duration::from_secs(3600);
-        let left = |seconds| left(now + TimeDelta::seconds(seconds), now, hour).as_secs();
-        assert_eq!([left(-1), left(0), left(1), left(3600), left(3601), left(172_800)], [0, 0, 1, 3600, 0, 0]);
-    }
-}

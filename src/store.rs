@@ -26,6 +26,7 @@ mod history;
 mod ids;
 mod keys;
 mod open;
+mod presence;
 mod records;
 pub mod restore;
 mod rosters;

@@ -49,7 +49,6 @@ pub mod status;
 mod travel;
 pub mod trust;
 
-use baseline::Known;
 use examine::{ExamineError, Examined};
 use planning::{Planned, Purpose};
 use repeat::Repeated;
@@ -235,7 +234,7 @@ impl Desk {
         let sends = self.deliverer.hold_sends().await;
         let today = today(&source, job.as_of, now);
         let reading = examine::read(&job.file.path, survey, &source, today);
-        let (examined, known) = tokio::join!(reading, self.store.call(Known::load));
+        let (examined, known) = tokio::join!(reading, self.glimpse(&source));
         let examined = match examined {
             Ok(examined) => Examined { name: job.file.name.clone(), ..examined },
             Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken, Vec::new()).await,

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{ApiError, Group, Progress, Results};
-use crate::clock;
 use crate::report::{Batch, Failure, Phase, Trigger};
 use crate::roster::Entry;
 use crate::roster::ids::{GroupId, GroupRef};
@@ -203,7 +202,7 @@ impl Deliverer {
 
     /// How long the batch still waits for its next attempt.
     fn left(&self, batch: &Batch) -> Duration {
-        batch.not_before.map_or(Duration::ZERO, |then| clock::left(then, self.clock.now(), pace::LONGEST_WAIT))
+        batch.not_before.map_or(Duration::ZERO, |then| pace::left(then, self.clock.now()))
     }
 
     /// Takes one batch from event to event until it is final, must wait for its next attempt, or the task stops.

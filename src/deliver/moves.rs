@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::clock;
 use crate::report::{Arrival, Batch, Failure, Phase};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId};
 use crate::roster::{ConfirmedRoster, Entry, find, merged};
@@ -221,7 +220,7 @@ fn may_part(batch: &Batch, first: &[Entry], free: &[Arrival], scene: &Scene) -> 
     }
     let again = part.again.saturating_add(1);
     let due = part.completed_at.unwrap_or_default() + pace::before_again(again);
-    let is_due = clock::left(due, scene.now, pace::LONGEST_WAIT).is_zero();
+    let is_due = pace::left(due, scene.now).is_zero();
     (!free.is_empty() && is_due).then_some(again)
 }
 

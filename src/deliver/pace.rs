@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Poll;
 
@@ -38,6 +38,12 @@ pub fn before_poll(poll: u32, settings: Poll, chance: f64) -> Duration {
     pause.mul_f64(1.0 + 0.1 * chance.clamp(0.0, 1.0))
 }
 
+/// How long a pause still lasts that ends `then`. It is over when that has passed, and when it lies further ahead than any pause can
+/// end: then the clock was set back meanwhile, and nobody knows how much is left.
+pub fn left(then: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    (then - now).to_std().ok().filter(|left| *left <= LONGEST_WAIT).unwrap_or_default()
+}
+
 fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(2u32.saturating_pow(times.min(31))).min(longest)
 }
@@ -66,6 +72,13 @@ mod tests {
         assert_eq!(hint(90), Duration::from_secs(90));
         assert_eq!(hint(9_999), Duration::from_secs(3600));
         assert_eq!(hint(0), before_retry(1, None, 0.5));
+    }
+
+    #[test]
+    fn a_pause_that_ends_further_ahead_than_any_can_is_over() {
+        let now = DateTime::from_timestamp(1_772_000_000, 0).unwrap();
+        let left = |seconds| left(now + TimeDelta::seconds(seconds), now).as_secs();
+        assert_eq!([left(-1), left(0), left(1), left(3600), left(3601), left(172_800)], [0, 0, 1, 3600, 0, 0]);
     }
 
     proptest! {

@@ -98,6 +98,14 @@ impl Store {
         self.batch_on(Shelf::Outbox, group)
     }
 
+    /// The batch that waits behind the open one, without its payload.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn next_batch(&self, group: &GroupRef) -> Result<Option<Batch>, StoreError> {
+        self.batch_on(Shelf::Waiting, group)
+    }
+
     /// The batch that waits behind the open one, with its payload.
     ///
     /// # Errors
@@ -535,15 +543,17 @@ impl Store {
     }
 
     fn with_payload(&self, batch: Batch) -> Result<Work, StoreError> {
-        let key = batch.batch.as_str().as_bytes();
-        let sealed = self.inner.trees.read(Shelf::Payloads, key)?;
-        let sealed =
-            sealed.ok_or_else(|| StoreError::corrupt(format!("the payload of batch {} is missing", batch.batch)))?;
-        Ok(Work { payload: records::unpayload(key, &sealed)?, batch })
+        let sealed = self.sealed_payload(&batch)?;
+        Ok(Work { payload: records::unpayload(batch.batch.as_str().as_bytes(), &sealed)?, batch })
+    }
+
+    pub(super) fn sealed_payload(&self, batch: &Batch) -> Result<Vec<u8>, StoreError> {
+        let sealed = self.inner.trees.read(Shelf::Payloads, batch.batch.as_str().as_bytes())?;
+        sealed.ok_or_else(|| StoreError::corrupt(format!("the payload of batch {} is missing", batch.batch)))
     }
 
     /// Reads several records that must fit each other, while nobody writes.
-    fn consistently<T>(&self, read: impl FnOnce(&Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn consistently<T>(&self, read: impl FnOnce(&Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let _nobody = self.inner.trees.write();
         read(self)
     }

@@ -40,7 +40,9 @@ pub enum StoreError {
         dir: PathBuf,
     },
     /// A newer rosterd wrote this.
-    #[error("the state was written by a newer rosterd (version {found}, this one knows {known}); install that version, or, if none was ever installed here, the state is damaged: restore a backup (rosterd restore)")]
+    #[error(
+        "the state was written by a newer rosterd (version {found}, this one knows {known}); install that version, or, if none was ever installed here, the state is damaged: restore a backup (rosterd restore)"
+    )]
     Newer {
         /// The version on disk.
         found: u32,

@@ -17,7 +17,9 @@ use crate::roster::ids::ReferenceId;
 mod entries;
 mod journal;
 
-pub(super) use entries::{changes, changes_of, payload, payload_of, roster, unchanges, unpayload, unroster};
+pub(super) use entries::{
+    changes, changes_of, names_any, names_source, payload, payload_of, roster, unchanges, unpayload, unroster,
+};
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
 
 /// Level 1: a third of the size for a tenth of the time of the levels that save a little more.
@@ -56,6 +58,11 @@ pub(super) fn plan_keeps(
 fn positional<T: Serialize>(kind: Kind, key: &[u8], record: &T) -> Result<Vec<u8>, StoreError> {
     let body = postcard::to_stdvec(record).map_err(|error| unwritable(&error))?;
     pack(kind, key, &body)
+}
+
+/// Reads what stands at the beginning of a record.
+fn read_start<'a, T: Deserialize<'a>>(kind: Kind, body: &'a [u8]) -> Result<T, StoreError> {
+    postcard::take_from_bytes(body).map(|(start, _)| start).map_err(|_| kind.corrupt("cannot be read"))
 }
 
 fn read_positional<'a, T: Deserialize<'a>>(kind: Kind, body: &'a [u8]) -> Result<T, StoreError> {

@@ -14,8 +14,9 @@ use crate::store::{Doubt, GroupRecord, SourceState, Store, StoreError, Work};
 use super::examine::Examined;
 use super::{Desk, SyncError};
 
-/// What the store knows of all groups, of every source: a plan must know where else a person is covered. Loaded while the
-/// export is read; what the API confirms in the meantime is in it too, as under way.
+/// What the store knows of the groups that a plan is about, or of all. What the API confirms while it is loaded is in it too, as under
+/// way.
+#[derive(Default)]
 pub(super) struct Known {
     /// What of all this cannot be trusted.
     pub(super) doubt: Option<Doubt>,
@@ -34,38 +35,112 @@ struct UnderWay {
     arriving: Vec<(ReferenceId, GroupRef)>,
 }
 
+/// What can be loaded while an export is read: where its source has people. Where it has none, but others have, is looked through
+/// once the export says of whom it speaks, since somebody may be covered there: a million members of a hundred sources are not
+/// loaded for each of the hundred.
+pub(super) struct Glimpse {
+    known: Known,
+    /// Groups in which the source has nobody.
+    of_others: Vec<GroupRef>,
+}
+
+impl Glimpse {
+    /// `owner` is the source whose export is read; none loads everything.
+    pub(super) fn load(store: &Store, owner: Option<&SourceName>) -> Result<Self, StoreError> {
+        let (mut near, mut of_others) = (Vec::new(), Vec::new());
+        for group in groups_on_record(store)? {
+            let is_near = match owner {
+                // Whoever is between two groups can be looked for in either.
+                Some(owner) => has_arrivals(store, &group)? || store.has_members_of(&group, owner)?,
+                None => true,
+            };
+            if is_near { near.push(group) } else { of_others.push(group) }
+        }
+        let mut known = Known { doubt: store.doubt()?, ..Known::default() };
+        known.add(store, &near)?;
+        Ok(Self { known, of_others })
+    }
+
+    /// With the groups of others that the reading names, or has people of.
+    pub(super) fn complete(self, store: &Store, reading: &Reading) -> Result<Known, StoreError> {
+        let Self { mut known, of_others } = self;
+        if of_others.is_empty() {
+            return Ok(known);
+        }
+        let named: HashSet<&GroupRef> = reading.people.iter().filter_map(|person| person.group.as_ref()).collect();
+        let arriving: Vec<String> = known.arriving().map(ToString::to_string).collect();
+        let people = reading.people.iter().map(|person| person.reference_id.as_str());
+        let people: HashSet<&str> = people.chain(arriving.iter().map(String::as_str)).collect();
+        let mut near = Vec::new();
+        for group in of_others {
+            let is_named = named.contains(&group) || reading.groups.contains_key(&group);
+            if is_named || store.has_any(&group, &people)? {
+                near.push(group);
+            }
+        }
+        known.add(store, &near)?;
+        Ok(known)
+    }
+}
+
+/// Every group with a roster, confirmed, under way, or perhaps in force.
+fn groups_on_record(store: &Store) -> Result<BTreeSet<GroupRef>, StoreError> {
+    let busy = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?);
+    Ok(busy.chain(store.roster_groups()?).collect())
+}
+
+fn has_arrivals(store: &Store, group: &GroupRef) -> Result<bool, StoreError> {
+    let batches = [store.open_batch(group)?, store.next_batch(group)?];
+    Ok(batches.iter().flatten().any(|batch| !batch.moves_in.is_empty()))
+}
+
 impl Known {
+    /// All groups of all sources.
+    pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
+        Ok(Glimpse::load(store, None)?.known)
+    }
+
     /// The order matters: a batch that is settled between the two steps is then seen twice, as under way and as confirmed, and
     /// nobody whom it added is overlooked.
-    pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
-        let doubt = store.doubt()?;
-        let has_overtaken = |work: &Work| doubt.as_ref().is_some_and(|doubt| doubt.has_overtaken(&work.batch.batch));
-        let mut under_way = Vec::new();
-        let busy: BTreeSet<GroupRef> = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect();
-        for group in busy {
-            let mut open = store.work(&group)?;
-            let mut next = store.next_work(&group)?;
-            // What was sent earlier and ended without results may be in force as well.
-            let mut abroad = store.abroad(&group)?;
-            // Perhaps sent, perhaps followed by others: it may have added people, and says nothing of who was to leave.
-            for overtaken in [open.take_if(|open| has_overtaken(open)), next.take_if(|next| has_overtaken(next))] {
-                abroad = overtaken.map_or(abroad.clone(), |work| crate::roster::merged(work.payload, abroad));
-            }
-            if let Some(open) = &open
-                && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
-            {
-                abroad = crate::roster::merged(open.payload.clone(), abroad);
-            }
-            let in_flight = (!abroad.is_empty()).then_some(abroad);
-            let batches = open.iter().chain(&next).map(|work| &work.batch);
-            let arriving = batches.flat_map(|batch| &batch.moves_in).filter(|arrival| arrival.stays.is_none());
-            let arriving = arriving.map(|arrival| (arrival.reference_id.clone(), arrival.from.clone())).collect();
-            let queued = next.or(open).map(|work| work.payload);
-            under_way.push(UnderWay { group, in_flight, queued, arriving });
+    fn add(&mut self, store: &Store, groups: &[GroupRef]) -> Result<(), StoreError> {
+        for group in groups {
+            self.under_way.extend(self.work_of(store, group)?);
         }
-        let mut rosters = Vec::new();
-        store.each_roster(|roster| rosters.push(roster))?;
-        Ok(Self { doubt, under_way, rosters })
+        for group in groups {
+            self.rosters.extend(store.roster(group)?);
+        }
+        Ok(())
+    }
+
+    fn work_of(&self, store: &Store, group: &GroupRef) -> Result<Option<UnderWay>, StoreError> {
+        let has_overtaken =
+            |work: &Work| self.doubt.as_ref().is_some_and(|doubt| doubt.has_overtaken(&work.batch.batch));
+        let mut open = store.work(group)?;
+        let mut next = store.next_work(group)?;
+        // What was sent earlier and ended without results may be in force as well.
+        let mut abroad = store.abroad(group)?;
+        if open.is_none() && next.is_none() && abroad.is_empty() {
+            return Ok(None);
+        }
+        // Perhaps sent, perhaps followed by others: it may have added people, and says nothing of who was to leave.
+        for overtaken in [open.take_if(|open| has_overtaken(open)), next.take_if(|next| has_overtaken(next))] {
+            abroad = overtaken.map_or(abroad.clone(), |work| crate::roster::merged(work.payload, abroad));
+        }
+        if let Some(open) = &open
+            && (open.batch.phase != Phase::Pending || open.batch.attempts != 0)
+        {
+            abroad = crate::roster::merged(open.payload.clone(), abroad);
+        }
+        let in_flight = (!abroad.is_empty()).then_some(abroad);
+        let batches = open.iter().chain(&next).map(|work| &work.batch);
+        let arriving = batches.flat_map(|batch| &batch.moves_in).filter(|arrival| arrival.stays.is_none());
+        let arriving = arriving.map(|arrival| (arrival.reference_id.clone(), arrival.from.clone())).collect();
+        let queued = next.or(open).map(|work| work.payload);
+        Ok(Some(UnderWay { group: group.clone(), in_flight, queued, arriving }))
+    }
+
+    fn arriving(&self) -> impl Iterator<Item = &ReferenceId> {
+        self.under_way.iter().flat_map(|work| &work.arriving).map(|(id, _)| id)
     }
 
     /// Which other groups than this one cover, may cover, or are about to cover which of these people.

@@ -14,7 +14,7 @@ use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, Loss};
 use crate::store::{AcceptedExport, FileEnding, GroupRecord, Store, StoreError, Work};
 
-use super::baseline::{self, Known};
+use super::baseline::{self, Glimpse};
 use super::examine::{self, ExamineError, Examined};
 use super::{Desk, SyncError, today, unreadable};
 
@@ -63,7 +63,7 @@ impl Desk {
         &self,
         source: &Source,
         run: &RunId,
-        (mut examined, known): (Examined, Known),
+        (mut examined, known): (Examined, Glimpse),
         purpose: Purpose,
     ) -> Result<Planned, SyncError> {
         let state = self.source_state(&source.name).await?;
@@ -76,6 +76,7 @@ impl Desk {
             if ending == FileEnding::Doubted {
                 examined.reading.distrust_open_row();
             }
+            let known = known.complete(store, &examined.reading)?;
             let mut groups = store.groups()?;
             let is_repeat = state.last_accepted.as_ref().is_some_and(|last| last.sha256 == examined.sha256);
             let doubt = known.doubt.clone().filter(|doubt| doubt.sources.contains(&source.name));
@@ -135,6 +136,13 @@ impl Desk {
         Ok(planned.await?)
     }
 
+    /// What is known, as far as it can be loaded while an export of the source is read.
+    pub(super) async fn glimpse(&self, source: &Source) -> Result<Glimpse, StoreError> {
+        // Where there is no other source, nearly all is the source's.
+        let owner = (1 < self.config.sources.len()).then(|| source.name.clone());
+        self.store.call(move |store| Glimpse::load(store, owner.as_ref())).await
+    }
+
     /// What would change. Sends and stores nothing. When the export names a group that nobody has heard of, the API is asked
     /// whether it has it, as a pass would do; without a key that group counts as one to be made.
     ///
@@ -163,7 +171,7 @@ impl Desk {
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let known = async {
             self.look_at_inbox(source).await?;
-            self.store.call(Known::load).await
+            self.glimpse(source).await
         };
         let (examined, known) = tokio::join!(reading, known);
         let examined = match examined {

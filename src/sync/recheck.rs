@@ -11,7 +11,6 @@ use crate::report::{PlanReport, PlanVerdict, Run, RunState, Trigger};
 use crate::roster::ids::SourceName;
 use crate::store::{RunFilter, StoreError};
 
-use super::baseline::Known;
 use super::examine::{self, ExamineError, Examined};
 use super::planning::{Planned, Purpose};
 use super::repeat::{self, LastExport};
@@ -119,7 +118,7 @@ impl Desk {
     /// Whether a run would do anything: send a roster, or hold what no run about this file holds yet.
     async fn leads_anywhere(&self, source: &Source, last: &LastExport, examined: Examined) -> Result<bool, SyncError> {
         let id = self.store.ids().run(self.clock.now());
-        let known = self.store.call(Known::load).await?;
+        let known = self.glimpse(source).await?;
         let modified = last.accepted.modified.unwrap_or(last.accepted.accepted_at);
         let purpose = Purpose::Carry { modified, approval: None };
         let Planned { report, works, .. } = self.plan(source, &id, (examined, known), purpose).await?;

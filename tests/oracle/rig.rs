@@ -131,7 +131,7 @@ pub(crate) fn live(history: &History, is_verbose: bool) -> (Tally, Step) {
             let begun = Instant::now();
             let mut rig = Rig::new(history, is_verbose);
             rig.tally.spend("making", begun);
-            let lived = rig.live().await;
+            let lived = Box::pin(rig.live()).await;
             rig.end().await;
             (std::mem::take(&mut rig.tally), lived)
         })

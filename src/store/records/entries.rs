@@ -2,13 +2,13 @@
 //! members point into it. Texts are borrowed from the unpacked record until the last step: a million members are read
 //! in about a second.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, positional, read_positional, unpack};
+use super::{Kind, positional, read_positional, read_start, unpack};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Address, Member};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
@@ -239,6 +239,33 @@ pub(in crate::store) fn payload_of(
     let PayloadV1 { tables, members } = read_positional(Kind::Payload, &body)?;
     let reader = TableReader::new(Kind::Payload, &tables)?;
     members.iter().filter(|entry| is_meant(entry.reference_id)).map(|entry| reader.entry(entry)).collect()
+}
+
+/// Whether somebody in a roster or a payload is a source's.
+pub(in crate::store) fn names_source(kind: Kind, key: &[u8], sealed: &[u8], source: &str) -> Result<bool, StoreError> {
+    let body = unpack(kind, key, sealed)?;
+    let tables: TablesV1<'_> = if kind == Kind::Roster {
+        read_start::<(&str, TimeV1, TablesV1<'_>)>(kind, &body)?.2
+    } else {
+        read_start(kind, &body)?
+    };
+    Ok(tables.sources.contains(&source))
+}
+
+/// Whether a roster or a payload has any of these reference ids.
+pub(in crate::store) fn names_any(
+    kind: Kind,
+    key: &[u8],
+    sealed: &[u8],
+    reference_ids: &HashSet<&str>,
+) -> Result<bool, StoreError> {
+    let body = unpack(kind, key, sealed)?;
+    let members = if kind == Kind::Roster {
+        read_positional::<RosterV1<'_>>(kind, &body)?.members
+    } else {
+        read_positional::<PayloadV1<'_>>(kind, &body)?.members
+    };
+    Ok(members.iter().any(|entry| reference_ids.contains(entry.reference_id)))
 }
 
 /// Reads what a batch changed.

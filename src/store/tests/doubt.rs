@@ -52,7 +52,7 @@ fn a_store_is_trusted_until_somebody_says_otherwise() {
 fn a_doubt_is_about_everything_on_record_and_survives_a_restart() {
     let (dir, store) = doubtful();
     drop(store);
-    let store = Store::open(dir.path(), URL).unwrap();
+    let store = open_at(dir.path());
     let doubt = doubt(&store);
     assert_eq!((doubt.since, doubt.reason.as_str()), (time(5), "a test says so"));
     assert_eq!(groups_of(&doubt), ["acme", "beta"]);

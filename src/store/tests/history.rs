@@ -87,13 +87,13 @@ fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
     assert_eq!(store.groups_of(&who("E1")).unwrap(), []);
     drop(store);
 
-    let store = Store::open(dir.path(), URL).unwrap();
+    let store = open_at(dir.path());
     assert_eq!(store.groups_of(&who("E1")).unwrap(), [group("acme"), group("beta")]);
     assert_eq!(store.groups_of(&who("E3")).unwrap(), [group("beta")]);
     assert_eq!(store.groups_of(&who("E5")).unwrap(), [group("beta")]);
     drop(store);
     // Once is enough.
-    let store = Store::open(dir.path(), URL).unwrap();
+    let store = open_at(dir.path());
     let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
     assert_eq!(meta.layout, 2);
@@ -135,7 +135,7 @@ fn a_group_keeps_its_history_through_renamings_and_none_of_another() {
     rename(&store, "beta", "gamma");
     let third = confirm(&store, 4, "gamma", &["A1", "A2"], &["A2"]);
     drop(store);
-    let store = Store::open(dir.path(), URL).unwrap();
+    let store = open_at(dir.path());
     let batches = |name: &str| store.batch_ids_of(&group(name)).unwrap();
     assert_eq!(batches("gamma"), [first.clone(), second.clone(), third]);
     assert_eq!((batches("acme"), batches("beta")), (vec![other.clone()], vec![]));

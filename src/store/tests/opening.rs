@@ -38,19 +38,19 @@ fn a_second_opener_is_told_who_to_ask_and_the_first_goes_on() {
     assert!(error.to_string().contains("in use by another rosterd process"), "{error}");
     accept(&store, "run_1", "bat_1");
     drop(store);
-    assert!(Store::open(dir.path(), URL).is_ok());
+    assert!(try_open_at(dir.path(), URL).is_ok());
 }
 
 #[test]
 fn each_api_has_a_state_of_its_own_and_nothing_of_the_one_is_in_the_other() {
     let dir = closed();
-    let with_work = Store::open(dir.path(), URL).unwrap();
+    let with_work = open_at(dir.path());
     accept(&with_work, "run_2", "bat_2");
     assert_eq!(with_work.beside(), None);
     drop(with_work);
     let sentinel = Sentinel::read(dir.path()).unwrap();
 
-    let other = Store::open(dir.path(), "https://api.other.test:8443/v1/").unwrap();
+    let other = try_open_at(dir.path(), "https://api.other.test:8443/v1/").unwrap();
     assert_eq!(other.beside(), Some(URL));
     assert!(other.is_blank().unwrap());
     assert!(other.roster_groups().unwrap().is_empty() && other.groups_with_work().unwrap().is_empty());
@@ -63,14 +63,14 @@ fn each_api_has_a_state_of_its_own_and_nothing_of_the_one_is_in_the_other() {
     assert!(folders[0].file_name().to_str().unwrap().starts_with("api.other.test-"));
     assert_eq!(fs::metadata(folders[0].path()).unwrap().permissions().mode() & 0o777, 0o700);
 
-    let back = Store::open(dir.path(), URL).unwrap();
+    let back = open_at(dir.path());
     assert_eq!(
         id_of(back.work(&group("acme")).unwrap()).as_deref(),
         Some("bat_2"),
         "whoever goes back finds all as it was"
     );
     drop(back);
-    let other = Store::open(dir.path(), "https://api.other.test:8443/v1").unwrap();
+    let other = try_open_at(dir.path(), "https://api.other.test:8443/v1").unwrap();
     assert_eq!(id_of(other.work(&group("acme")).unwrap()).as_deref(), Some("bat_8"));
 }
 
@@ -87,30 +87,27 @@ fn a_sentinel_of_an_earlier_rosterd_learns_which_api_it_is_for() {
         if !is_there {
             fs::remove_file(&path).unwrap();
         }
-        assert_eq!(Store::open(dir.path(), "https://api.other.test").unwrap().beside(), Some(URL));
+        assert_eq!(try_open_at(dir.path(), "https://api.other.test").unwrap().beside(), Some(URL));
         assert_eq!(Sentinel::read(dir.path()).unwrap().unwrap().base_url.as_deref(), Some(URL));
-        assert_eq!(
-            Store::open(dir.path(), URL).unwrap().roster(&group("acme")).unwrap(),
-            Some(roster("acme", &["E1"]))
-        );
+        assert_eq!(open_at(dir.path()).roster(&group("acme")).unwrap(), Some(roster("acme", &["E1"])));
     }
 }
 
 #[test]
 fn a_vanished_database_of_another_api_is_refused_like_any_other() {
     let dir = closed();
-    drop(Store::open(dir.path(), "https://api.other.test").unwrap());
+    drop(try_open_at(dir.path(), "https://api.other.test").unwrap());
     let home = fs::read_dir(dir.path().join("apis")).unwrap().next().unwrap().unwrap().path();
     fs::remove_dir_all(home.join("db")).unwrap();
-    let error = Store::open(dir.path(), "https://api.other.test").unwrap_err();
+    let error = try_open_at(dir.path(), "https://api.other.test").unwrap_err();
     assert!(matches!(error, StoreError::Vanished { dir } if dir == home));
-    assert!(Store::open(dir.path(), URL).is_ok());
+    assert!(try_open_at(dir.path(), URL).is_ok());
 }
 
 #[test]
 fn the_key_of_another_organization_is_refused() {
     let dir = closed();
-    let store = Store::open(dir.path(), "https://API.test/").unwrap();
+    let store = try_open_at(dir.path(), "https://API.test/").unwrap();
     store.bind_organization("org_1").unwrap();
     store.bind_organization("org_1").unwrap();
     assert!(matches!(store.bind_organization("org_2"), Err(StoreError::OtherOrganization { .. })));
@@ -148,7 +145,7 @@ fn a_missing_sentinel_is_made_again_from_the_database() {
     let dir = closed();
     let before = Sentinel::read(dir.path()).unwrap();
     fs::remove_file(dir.path().join("store.json")).unwrap();
-    drop(Store::open(dir.path(), URL).unwrap());
+    drop(open_at(dir.path()));
     assert_eq!(Sentinel::read(dir.path()).unwrap(), before);
 }
 
@@ -192,7 +189,7 @@ fn a_damaged_database_is_refused_or_reads_as_it_was_but_never_as_something_else(
             damaged.truncate(from);
         }
         fs::write(dir.path().join("db/db"), damaged).unwrap();
-        let read = Store::open(dir.path(), URL).and_then(|store| {
+        let read = try_open_at(dir.path(), URL).and_then(|store| {
             let batch = BatchId::parse("bat_1").unwrap();
             Ok((store.roster(&group("acme"))?, store.changes(&batch)?))
         });
@@ -217,7 +214,7 @@ fn what_a_crash_left_of_an_accept_is_swept() {
     writing.commit(&draft).unwrap();
     drop(writing);
     drop(store);
-    let store = Store::open(dir.path(), URL).unwrap();
+    let store = open_at(dir.path());
     assert_eq!(store.inner.trees.keys(Shelf::Payloads, b"", 9).unwrap(), ["bat_1"]);
     assert_eq!(store.work(&group("acme")).unwrap(), Some(work("bat_1", "run_1", "acme")));
 }
@@ -238,7 +235,7 @@ fn a_grown_database_is_compacted_and_an_interrupted_exchange_is_finished() {
     // Stopped between the two renames, with the copy complete or not.
     fs::rename(dir.path().join("db"), dir.path().join("db.old")).unwrap();
     fs::create_dir(dir.path().join("db.new")).unwrap();
-    let store = Store::open(dir.path(), URL).unwrap();
+    let store = open_at(dir.path());
     assert_eq!(store.roster(&group("acme")).unwrap(), Some(roster("acme", &["E1"])));
     assert_eq!(names(), ["db", "lock", "store.json"]);
 }
