@@ -40,6 +40,7 @@ pub use doubt::Doubt;
 pub use error::StoreError;
 pub use history::{Back, Past, Until, folded};
 pub use ids::Ids;
+pub use rosters::RosterFacts;
 pub use runs::RunFilter;
 
 /// The open store. Clones share it; the database closes, and lets other processes in, when the last one is dropped.

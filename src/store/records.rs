@@ -18,7 +18,8 @@ mod entries;
 mod journal;
 
 pub(super) use entries::{
-    changes, changes_of, names_any, names_source, payload, payload_of, roster, unchanges, unpayload, unroster,
+    changes, changes_of, names_any, names_source, payload, payload_of, roster, roster_facts, unchanges, unpayload,
+    unroster,
 };
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
 

@@ -1,11 +1,22 @@
 //! Confirmed rosters and what is known of their groups. Rosters are written by [`Store::settle`] only.
 
+use chrono::{DateTime, Utc};
+
 use super::envelope::Kind;
 use super::records::{self, GroupV1};
 use super::trees::{Draft, Shelf, Writing};
 use super::{GroupRecord, Store, StoreError};
 use crate::roster::ConfirmedRoster;
 use crate::roster::ids::GroupRef;
+
+/// What there is to say of a confirmed roster without its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RosterFacts {
+    /// How many they are.
+    pub members: u64,
+    /// When the API last confirmed it.
+    pub confirmed_at: DateTime<Utc>,
+}
 
 impl Store {
     /// The group's confirmed roster; none for a group of which nothing was ever confirmed.
@@ -17,6 +28,17 @@ impl Store {
         let Some(sealed) = self.inner.trees.read(Shelf::Rosters, key)? else { return Ok(None) };
         let roster = records::unroster(key, &sealed)?;
         if &roster.group == group { Ok(Some(roster)) } else { Err(Kind::Roster.corrupt("is of another group")) }
+    }
+
+    /// How large the group's confirmed roster is, and when it was confirmed, without its members; none for a group of which nothing
+    /// was ever confirmed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn roster_facts(&self, group: &GroupRef) -> Result<Option<RosterFacts>, StoreError> {
+        let key = group.as_str().as_bytes();
+        let sealed = self.inner.trees.read(Shelf::Rosters, key)?;
+        sealed.map(|sealed| records::roster_facts(key, &sealed)).transpose()
     }
 
     /// The groups that have a confirmed roster, sorted.

@@ -266,7 +266,7 @@ fn status(
     in_api: Option<bool>,
 ) -> Result<GroupStatus, StoreError> {
     let group = record.map(|record| &record.group).or(found.and_then(|found| found.external_reference_id.as_ref()));
-    let roster = group.map_or(Ok(None), |group| store.roster(group))?;
+    let roster = group.map_or(Ok(None), |group| store.roster_facts(group))?;
     let last_batch = group.map_or(Ok(None), |group| store.last_batch(group))?;
     let name = found.map(|found| &found.name).or(record.map(|record| &record.name));
     Ok(GroupStatus {
@@ -275,7 +275,7 @@ fn status(
         name: name.cloned().unwrap_or_default(),
         in_api,
         made_by_us: record.is_some_and(|record| record.made_by_us),
-        members: roster.as_ref().map(|roster| roster.members().len() as u64),
+        members: roster.map(|roster| roster.members),
         confirmed_at: roster.map(|roster| roster.confirmed_at),
         last_batch: last_batch.map(|batch| batch.batch),
         paused: record.and_then(|record| record.paused.clone()),

@@ -100,17 +100,17 @@ fn last_resync(store: &Store, state: Option<&SourceState>) -> Result<Option<Resy
 fn count(store: &Store, status: &mut Status) -> Result<(), StoreError> {
     let doubt = store.doubt()?;
     let mut in_doubt = Vec::new();
-    store.each_roster(|roster| {
-        if !roster.members().is_empty() && doubt.as_ref().is_some_and(|doubt| doubt.groups.contains(&roster.group)) {
-            in_doubt.push(roster.group.clone());
-        }
+    for group in store.roster_groups()? {
+        let members = store.roster_facts(&group)?.map_or(0, |facts| facts.members);
         status.groups += 1;
-        status.members += roster.members().len() as u64;
-    })?;
+        status.members += members;
+        if members != 0 && doubt.as_ref().is_some_and(|doubt| doubt.groups.contains(&group)) {
+            in_doubt.push(group);
+        }
+    }
     for group in store.groups_with_work()? {
-        let works = [store.work(&group)?, store.next_work(&group)?];
-        let batches = works.into_iter().flatten().map(|work| work.batch);
-        status.under_way.extend(batches.map(|batch| match &doubt {
+        let batches = [store.open_batch(&group)?, store.next_batch(&group)?];
+        status.under_way.extend(batches.into_iter().flatten().map(|batch| match &doubt {
             Some(doubt) if doubt.has_overtaken(&batch.batch) => Batch { error: Some(OVERTAKEN.to_owned()), ..batch },
             Some(_) | None => batch,
         }));

@@ -12,7 +12,7 @@ use super::{Kind, positional, read_positional, read_start, unpack};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Address, Member};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
-use crate::store::{ChangeKind, MemberChange, StoreError};
+use crate::store::{ChangeKind, MemberChange, RosterFacts, StoreError};
 
 #[derive(Serialize, Deserialize)]
 struct RosterV1<'a> {
@@ -222,6 +222,17 @@ pub(in crate::store) fn unroster(key: &[u8], sealed: &[u8]) -> Result<ConfirmedR
     let former = former.into_iter().map(|id| reader.id(id)).collect::<Result<Vec<_>, _>>()?;
     let confirmed_at = DateTime::<Utc>::from_timestamp(confirmed_at.0, confirmed_at.1).ok_or_else(|| reader.bad())?;
     Ok(ConfirmedRoster::new(group, members, former, confirmed_at))
+}
+
+/// Reads how large a confirmed roster is, and when it was confirmed.
+pub(in crate::store) fn roster_facts(key: &[u8], sealed: &[u8]) -> Result<RosterFacts, StoreError> {
+    let body = unpack(Kind::Roster, key, sealed)?;
+    // A list begins with its length.
+    let (_, TimeV1(seconds, nanoseconds), _, members): (&str, TimeV1, TablesV1<'_>, u64) =
+        read_start(Kind::Roster, &body)?;
+    let confirmed_at = DateTime::from_timestamp(seconds, nanoseconds);
+    let confirmed_at = confirmed_at.ok_or_else(|| Kind::Roster.corrupt("holds a value that cannot be"))?;
+    Ok(RosterFacts { members, confirmed_at })
 }
 
 /// Reads a payload.

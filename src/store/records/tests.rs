@@ -9,6 +9,7 @@ use super::*;
 use crate::report::{Batch, PlanReport};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
 use crate::roster::{ConfirmedRoster, Loss};
+use crate::store::RosterFacts;
 use crate::store::tests::samples;
 use crate::store::{GroupRecord, MemberChange, SourceState};
 
@@ -167,6 +168,8 @@ proptest! {
         let at = chrono::DateTime::from_timestamp(seconds, nanos).unwrap();
         let roster = ConfirmedRoster::new(GroupRef::parse("acme").unwrap(), entries, former, at);
         let sealed = super::roster(KEY, &roster).unwrap();
+        let facts = RosterFacts { members: roster.members().len() as u64, confirmed_at: roster.confirmed_at };
+        prop_assert_eq!(roster_facts(KEY, &sealed).unwrap(), facts);
         prop_assert_eq!(unroster(KEY, &sealed).unwrap(), roster);
     }
 
