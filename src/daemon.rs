@@ -32,6 +32,8 @@ const ARRIVALS_CAPACITY: usize = 4;
 const RETIRE_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// How often it is looked whether a backup is due: a clock may jump, and a machine may sleep over the time.
 const BACKUP_LOOK_EVERY: Duration = Duration::from_secs(300);
+/// How often it is looked whether the state's file has outgrown its content.
+const COMPACT_EVERY: Duration = Duration::from_secs(3600);
 /// A pass that came to no end (the API must be asked, the disk is full) is tried again after this pause.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -165,6 +167,7 @@ pub async fn run(
     crew.start("desk", serve_desk(Arc::clone(&desk), news, arrived, stop.clone()));
     crew.start("retention", endless(retire(Arc::clone(&desk), stop.clone())));
     crew.start("backup", endless(back_up(Arc::clone(&desk), stop.clone())));
+    crew.start("compaction", compact(store.clone(), stop.clone()));
     crew.start("control", endless(server.serve(desk, stop.clone())));
     ready(&store);
     drop(store);
@@ -195,6 +198,18 @@ async fn back_up(desk: Arc<Desk>, stop: CancellationToken) {
             () = tokio::time::sleep(BACKUP_LOOK_EVERY) => {}
         }
     }
+}
+
+/// Keeps the state's file from growing without end. One that cannot be opened again ends the daemon: the next start opens it.
+async fn compact(store: Store, stop: CancellationToken) -> Result<(), StoreError> {
+    while !stop.is_cancelled() {
+        store.call(Store::compact_when_grown).await?;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(COMPACT_EVERY) => {}
+        }
+    }
+    Ok(())
 }
 
 /// What intake needs of the outside, but for the channel.

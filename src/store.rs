@@ -101,6 +101,21 @@ impl Store {
         self.inner.trees.stop_after(writes);
     }
 
+    /// For measurements: of each tree its name, its entries, and the bytes of its keys and values. Reads everything.
+    #[doc(hidden)]
+    pub fn sizes(&self) -> Result<Vec<(&'static str, u64, u64)>, StoreError> {
+        self.inner.trees.sizes()
+    }
+
+    /// Replaces the database by a compact copy if its file has grown far beyond what it holds. Answers its size after that, if so. Takes
+    /// seconds for a large one, in which nobody writes.
+    ///
+    /// # Errors
+    /// When it cannot be read, or not be opened again: then the process has to end. A copy that cannot be made is no error.
+    pub fn compact_when_grown(&self) -> Result<Option<u64>, StoreError> {
+        compact::when_grown(&self.inner.dir, &self.inner.trees, compact::LIMITS)
+    }
+
     /// How many writes [`Store::stop_after`] lets through yet, and whether it has refused one.
     #[doc(hidden)]
     pub fn stopped(&self) -> (u64, bool) {

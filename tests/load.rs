@@ -193,7 +193,13 @@ fn export_after_export_takes_no_more_memory() {
         delivered(&bench, 1, &file);
         taken.push(memory(&daemon, "VmRSS"));
         if (day + 1) % (exports / 4).max(1) == 0 {
-            println!("after {} exports: {} MB", day + 1, memory(&daemon, "VmRSS") / 1024);
+            let status = bench.run(&["--json", "status"]).lines();
+            println!(
+                "after {} exports: memory {} MB, state {} KB",
+                day + 1,
+                memory(&daemon, "VmRSS") / 1024,
+                status[0]["state_bytes"].as_u64().unwrap() / 1024,
+            );
         }
     }
     assert_rosters(&bench, sources, exports - 1, 100);

@@ -1,12 +1,12 @@
-//! sled's file grows with every rewrite and never shrinks. When it is far larger than what it holds, it is copied into
-//! a new one while the store opens, before anybody uses it.
+//! sled's file grows with every rewrite and hardly ever shrinks. When it is far larger than what it holds, it is copied into a new
+//! one: while the store opens, and once a day while it is in use.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::sentinel::sync_dir;
-use super::trees::{Draft, Shelf, Trees};
+use super::trees::{Draft, Shelf, Trees, Writing};
 use super::{StoreError, keys, records};
 
 /// The database in use.
@@ -25,8 +25,9 @@ pub(super) struct Limits {
     pub(super) times: u64,
 }
 
-/// Four times is sled's usual overhead and levels off there; eight is out of hand. Below 256 MB nobody minds.
-pub(super) const LIMITS: Limits = Limits { bytes: 256 * 1024 * 1024, times: 8 };
+/// A roster is written anew with every change, and sled seldom uses the space of the old one again: the file grows by what is
+/// written. Three times its content is reached in weeks, and a copy of it is made in seconds. Below 128 MB nobody minds.
+pub(super) const LIMITS: Limits = Limits { bytes: 128 * 1024 * 1024, times: 3 };
 
 /// Finishes or undoes a replacement that was cut off. Call it before the database is opened.
 pub(super) fn resume(dir: &Path) -> Result<(), StoreError> {
@@ -38,36 +39,45 @@ pub(super) fn resume(dir: &Path) -> Result<(), StoreError> {
     remove(&old)
 }
 
-/// Replaces the database by a compact copy, if it has grown beyond `limits`. `trees` is closed before the exchange.
-pub(super) fn when_grown(dir: &Path, trees: Trees, limits: Limits) -> Result<Trees, StoreError> {
+/// Replaces the database by a compact copy, if it has grown beyond `limits`. Nobody writes meanwhile; whoever reads waits for the
+/// exchange only. Answers the size after it, if there was one.
+pub(super) fn when_grown(dir: &Path, trees: &Trees, limits: Limits) -> Result<Option<u64>, StoreError> {
     let size = trees.size()?;
-    if size <= limits.bytes || size <= fine_at(&trees)?.saturating_mul(3) / 2 {
-        return Ok(trees);
+    if size <= limits.bytes || size <= fine_at(trees)?.saturating_mul(3) / 2 {
+        return Ok(None);
     }
-    if size <= trees.live_bytes()?.saturating_mul(limits.times) {
-        note_fine(&trees, size)?;
-        return Ok(trees);
+    let writing = trees.write();
+    let live: u64 = trees.sizes()?.iter().map(|(_, _, bytes)| bytes).sum();
+    if size <= live.saturating_mul(limits.times) {
+        note_fine(&writing, size)?;
+        return Ok(None);
     }
     let (db, new, old) = (dir.join(DB), dir.join(NEW), dir.join(OLD));
-    if let Err(error) = trees.copy_to(&new) {
+    let copied = remove(&new).and_then(|()| writing.copy_to(&new));
+    if let Err(error) = copied {
         // The grown database still works: better large than not at all.
         tracing::warn!(%error, size, "the database could not be compacted");
         remove(&new)?;
-        return Ok(trees);
+        return Ok(None);
     }
-    drop(trees);
     let exchange = || -> io::Result<()> {
+        sync_dir(&new)?;
         fs::rename(&db, &old)?;
         fs::rename(&new, &db)?;
         sync_dir(dir)
     };
-    exchange().map_err(|error| StoreError::io("replace", &db, &error))?;
+    writing.reopen(&db, || {
+        exchange().map_err(|error| StoreError::io("replace", &db, &error)).or_else(|error| {
+            // Whichever of the two has the name now, there is one.
+            resume(dir)?;
+            Err(error)
+        })
+    })?;
     remove(&old)?;
-    let trees = Trees::open(&db)?;
     let after = trees.size()?;
-    note_fine(&trees, after)?;
-    tracing::info!(before = size, after, "database compacted");
-    Ok(trees)
+    note_fine(&writing, after)?;
+    tracing::info!(before = size, after, "the database was compacted");
+    Ok(Some(after))
 }
 
 /// The size at which the database was last found to be worth it. To add up what it holds means to read all of it, which is not to
@@ -77,8 +87,7 @@ fn fine_at(trees: &Trees) -> Result<u64, StoreError> {
     sealed.map_or(Ok(0), |sealed| records::uncount(keys::FINE_AT, &sealed))
 }
 
-fn note_fine(trees: &Trees, size: u64) -> Result<(), StoreError> {
-    let writing = trees.write();
+fn note_fine(writing: &Writing<'_>, size: u64) -> Result<(), StoreError> {
     let mut draft = Draft::default();
     writing.put(&mut draft, Shelf::Meta, keys::FINE_AT, &records::count(keys::FINE_AT, size))?;
     writing.commit(&draft)

@@ -57,7 +57,7 @@ impl Store {
             }
         };
         let (trees, meta) = *found;
-        let trees = compact::when_grown(&home, trees, limits)?;
+        compact::when_grown(&home, &trees, limits)?;
         let store = Self {
             inner: Arc::new(Inner {
                 trees,

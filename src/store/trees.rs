@@ -97,18 +97,54 @@ pub(super) const SHELVES: [(Shelf, &str); 17] = [
 
 /// The open database.
 pub(super) struct Trees {
-    db: sled::Db,
-    shelves: Vec<Tree>,
+    /// Held for writing while a transaction is applied, so that a reader of pieces never sees half of one, and while a compact copy
+    /// takes the database's place. None when that went wrong: nothing can be read then until the state is opened again.
+    open: RwLock<Option<Database>>,
     /// Held by a writer from its first read to its flush: two writers at once make sled's file grow without end.
     writer: Mutex<()>,
-    /// Held for writing while a transaction is applied, so that a reader of pieces never sees half of one.
-    applying: RwLock<()>,
-    /// The file that sled writes to, and what it is to the kernel: another one there, or none, is another state.
-    file: (PathBuf, Option<(u64, u64)>),
     /// Commits until the disk is said to be gone, for tests that stop after each of them.
     commits_left: AtomicU64,
     /// Whether a commit was refused for that.
     has_refused: AtomicBool,
+}
+
+/// What sled has open.
+struct Database {
+    db: sled::Db,
+    shelves: Vec<Tree>,
+    /// The file that sled writes to, and what it is to the kernel: another one there, or none, is another state.
+    file: (PathBuf, Option<(u64, u64)>),
+}
+
+impl Database {
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        let config = sled::Config::default()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .segment_size(SEGMENT_BYTES)
+            .flush_every_ms(Some(500));
+        let db = config.open()?;
+        let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
+        let file = path.join(LOG);
+        let identity = identity(&file);
+        Ok(Self { db, shelves, file: (file, identity) })
+    }
+
+    fn tree(&self, shelf: Shelf) -> Result<&Tree, StoreError> {
+        self.shelves.get(shelf as usize).ok_or_else(|| StoreError::corrupt("a tree of the database is missing"))
+    }
+
+    /// A value whose head was read already.
+    fn whole(&self, shelf: Shelf, key: &[u8], head: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let (pieces, first) = split_head(head)?;
+        let mut value = first.to_vec();
+        for number in 1..pieces {
+            let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, key, number))?;
+            let piece = piece.ok_or_else(|| StoreError::corrupt("a piece of a record is missing"))?;
+            value.extend_from_slice(&piece);
+        }
+        Ok(value)
+    }
 }
 
 impl fmt::Debug for Trees {
@@ -132,45 +168,26 @@ pub(super) struct Writing<'a> {
 impl Trees {
     /// Opens or makes the database at `path`.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        guarded(|| {
-            let config = sled::Config::default()
-                .path(path)
-                .cache_capacity(CACHE_BYTES)
-                .segment_size(SEGMENT_BYTES)
-                .flush_every_ms(Some(500));
-            let db = config.open()?;
-            let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
-            let file = path.join(LOG);
-            let identity = identity(&file);
-            Ok(Self {
-                db,
-                shelves,
-                file: (file, identity),
-                writer: Mutex::new(()),
-                applying: RwLock::new(()),
-                commits_left: AtomicU64::new(u64::MAX),
-                has_refused: AtomicBool::new(false),
-            })
+        Ok(Self {
+            open: RwLock::new(Some(guarded(|| Database::open(path))?)),
+            writer: Mutex::new(()),
+            commits_left: AtomicU64::new(u64::MAX),
+            has_refused: AtomicBool::new(false),
         })
     }
 
-    fn tree(&self, shelf: Shelf) -> Result<&Tree, StoreError> {
-        self.shelves.get(shelf as usize).ok_or_else(|| StoreError::corrupt("a tree of the database is missing"))
+    /// Reads while nothing is applied.
+    fn look<T>(&self, look: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let database = open.as_ref().ok_or_else(closed)?;
+        guarded(|| look(database))
     }
 
     /// Reads one value.
     pub(super) fn read(&self, shelf: Shelf, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(|| {
-            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-            let Some(head) = self.tree(shelf)?.get(key)? else { return Ok(None) };
-            let (pieces, first) = split_head(&head)?;
-            let mut value = first.to_vec();
-            for number in 1..pieces {
-                let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, key, number))?;
-                let piece = piece.ok_or_else(|| StoreError::corrupt("a piece of a record is missing"))?;
-                value.extend_from_slice(&piece);
-            }
-            Ok(Some(value))
+        self.look(|database| {
+            let head = database.tree(shelf)?.get(key)?;
+            head.map(|head| database.whole(shelf, key, &head)).transpose()
         })
     }
 
@@ -180,22 +197,13 @@ impl Trees {
         shelf: Shelf,
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        guarded(|| {
-            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-            for pair in self.tree(shelf)? {
+        self.look(|database| {
+            for pair in database.tree(shelf)? {
                 let (key, head) = pair?;
-                let (pieces, first) = split_head(&head)?;
-                if pieces <= 1 {
-                    each(&key, first)?;
-                    continue;
+                match split_head(&head)? {
+                    (0 | 1, value) => each(&key, value)?,
+                    _ => each(&key, &database.whole(shelf, &key, &head)?)?,
                 }
-                let mut value = first.to_vec();
-                for number in 1..pieces {
-                    let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, &key, number))?;
-                    let piece = piece.ok_or_else(|| StoreError::corrupt("a piece of a record is missing"))?;
-                    value.extend_from_slice(&piece);
-                }
-                each(&key, &value)?;
             }
             Ok(())
         })
@@ -203,56 +211,42 @@ impl Trees {
 
     /// Whether there is a value.
     pub(super) fn holds(&self, shelf: Shelf, key: &[u8]) -> Result<bool, StoreError> {
-        guarded(|| Ok(self.tree(shelf)?.contains_key(key)?))
+        self.look(|database| Ok(database.tree(shelf)?.contains_key(key)?))
     }
 
     /// The keys that begin with `prefix`, in order, at most `limit`.
     pub(super) fn keys(&self, shelf: Shelf, prefix: &[u8], limit: usize) -> Result<Vec<IVec>, StoreError> {
-        guarded(|| {
-            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-            let keys = self.tree(shelf)?.scan_prefix(prefix).keys().take(limit);
+        self.look(|database| {
+            let keys = database.tree(shelf)?.scan_prefix(prefix).keys().take(limit);
             Ok(keys.collect::<Result<Vec<_>, _>>()?)
         })
     }
 
     /// The last key that begins with `prefix`.
     pub(super) fn last_key(&self, shelf: Shelf, prefix: &[u8]) -> Result<Option<IVec>, StoreError> {
-        guarded(|| {
-            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-            Ok(self.tree(shelf)?.scan_prefix(prefix).keys().next_back().transpose()?)
-        })
+        self.look(|database| Ok(database.tree(shelf)?.scan_prefix(prefix).keys().next_back().transpose()?))
     }
 
     /// The last key before `bound`.
     pub(super) fn key_before(&self, shelf: Shelf, bound: &[u8]) -> Result<Option<IVec>, StoreError> {
-        guarded(|| {
-            let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-            Ok(self.tree(shelf)?.range(..bound).keys().next_back().transpose()?)
-        })
+        self.look(|database| Ok(database.tree(shelf)?.range(..bound).keys().next_back().transpose()?))
     }
 
     /// Pieces of long values whose value is gone, or has fewer.
     pub(super) fn orphans(&self) -> Result<u64, StoreError> {
-        guarded(|| {
-            let mut orphans = 0;
-            for key in self.tree(Shelf::Pieces)?.iter().keys() {
-                let key = key?;
-                let _still = self.applying.read().unwrap_or_else(PoisonError::into_inner);
-                let is_whole = match keys::of_piece(&key) {
-                    Some((shelf, key, number)) => {
-                        let head =
-                            self.shelves.get(usize::from(shelf)).map(|tree| tree.get(key)).transpose()?.flatten();
-                        head.map(|head| split_head(&head).map(|(pieces, _)| number < pieces))
-                            .transpose()?
-                            .unwrap_or(false)
-                    }
-                    None => false,
-                };
-                // Its value may have been written again since the key was read.
-                orphans += u64::from(!is_whole && self.tree(Shelf::Pieces)?.contains_key(&key)?);
-            }
-            Ok(orphans)
-        })
+        let mut orphans = 0;
+        for key in self.keys(Shelf::Pieces, b"", usize::MAX)? {
+            // Its value may have been written again since the key was read.
+            let is_orphan = self.look(|database| {
+                let Some((shelf, whole, number)) = keys::of_piece(&key) else { return Ok(true) };
+                let tree = database.shelves.get(usize::from(shelf));
+                let head = tree.map(|tree| tree.get(whole)).transpose()?.flatten();
+                let pieces = head.map(|head| split_head(&head).map(|(pieces, _)| pieces)).transpose()?;
+                Ok(pieces.is_none_or(|pieces| pieces <= number) && database.tree(Shelf::Pieces)?.contains_key(&key)?)
+            })?;
+            orphans += u64::from(is_orphan);
+        }
+        Ok(orphans)
     }
 
     /// Waits until nobody else writes.
@@ -260,29 +254,20 @@ impl Trees {
         Writing { trees: self, _only: self.writer.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
-    /// Bytes of all keys and values, by reading them all.
-    pub(super) fn live_bytes(&self) -> Result<u64, StoreError> {
-        guarded(|| {
-            let mut bytes = 0;
-            for pair in self.shelves.iter().flat_map(Tree::iter) {
-                let (key, value) = pair?;
-                bytes += (key.len() + value.len()) as u64;
+    /// Of each tree its name, its entries, and the bytes of its keys and values, by reading them all.
+    pub(super) fn sizes(&self) -> Result<Vec<(&'static str, u64, u64)>, StoreError> {
+        self.look(|database| {
+            let mut sizes = Vec::new();
+            for (shelf, name) in SHELVES {
+                let (mut entries, mut bytes) = (0, 0);
+                for pair in database.tree(shelf)? {
+                    let (key, value) = pair?;
+                    entries += 1;
+                    bytes += (key.len() + value.len()) as u64;
+                }
+                sizes.push((name, entries, bytes));
             }
-            Ok(bytes)
-        })
-    }
-
-    /// Copies everything to a new database at `path` and compares the two.
-    pub(super) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        let copy = Self::open(path)?;
-        guarded(|| {
-            copy.db.import(self.db.export());
-            copy.db.flush()?;
-            if copy.db.checksum()? == self.db.checksum()? {
-                Ok(())
-            } else {
-                Err(StoreError::Io { detail: "the compacted copy of the database differs from it".to_owned() })
-            }
+            Ok(sizes)
         })
     }
 
@@ -298,7 +283,7 @@ impl Trees {
 
     /// Bytes of the database on disk.
     pub(super) fn size(&self) -> Result<u64, StoreError> {
-        guarded(|| Ok(self.db.size_on_disk()?))
+        self.look(|database| Ok(database.db.size_on_disk()?))
     }
 }
 
@@ -310,21 +295,21 @@ impl Writing<'_> {
             return Err(StoreError::Io { detail: "a test stopped the store".to_owned() });
         }
         self.trees.commits_left.fetch_sub(1, Ordering::Relaxed);
-        let (file, opened) = &self.trees.file;
-        if identity(file) != *opened {
-            let dir = file.ancestors().nth(2).unwrap_or(file).to_owned();
-            return Err(StoreError::Gone { dir });
-        }
+        self.trees.look(|Database { file: (file, opened), .. }| {
+            let dir = || file.ancestors().nth(2).unwrap_or(file).to_owned();
+            if identity(file) == *opened { Ok(()) } else { Err(StoreError::Gone { dir: dir() }) }
+        })?;
         self.stage(draft)?;
-        guarded(|| self.trees.db.flush().map(|_| ()).map_err(StoreError::from))
+        self.trees.look(|database| database.db.flush().map(|_| ()).map_err(StoreError::from))
     }
 
     /// Applies a draft whole or not at all, without waiting for the disk. What is staged is on disk no later than the
     /// next commit.
     pub(super) fn stage(&self, draft: &Draft) -> Result<(), StoreError> {
+        let open = self.trees.open.write().unwrap_or_else(PoisonError::into_inner);
+        let database = open.as_ref().ok_or_else(closed)?;
         guarded(|| {
-            let _still = self.trees.applying.write().unwrap_or_else(PoisonError::into_inner);
-            let done: TransactionResult<(), StoreError> = self.trees.shelves.as_slice().transaction(|views| {
+            let done: TransactionResult<(), StoreError> = database.shelves.as_slice().transaction(|views| {
                 for (shelf, key, value) in &draft.ops {
                     let Some(view) = views.get(*shelf as usize) else {
                         let missing = StoreError::corrupt("a tree of the database is missing");
@@ -342,6 +327,33 @@ impl Writing<'_> {
                 TransactionError::Storage(error) => error.into(),
             })
         })
+    }
+
+    /// Copies everything to a new database at `path` and compares the two. Readers go on meanwhile.
+    pub(super) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        self.trees.look(|database| {
+            let copy = Database::open(path)?;
+            copy.db.import(database.db.export());
+            copy.db.flush()?;
+            if copy.db.checksum()? == database.db.checksum()? {
+                Ok(())
+            } else {
+                Err(StoreError::Io { detail: "the compacted copy of the database differs from it".to_owned() })
+            }
+        })
+    }
+
+    /// Closes the database, lets `exchange` put another one in its place, and opens what is there then.
+    pub(super) fn reopen(
+        &self,
+        path: &Path,
+        exchange: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut open = self.trees.open.write().unwrap_or_else(PoisonError::into_inner);
+        drop(open.take());
+        let exchanged = exchange();
+        *open = Some(guarded(|| Database::open(path))?);
+        exchanged
     }
 
     /// Drafts a value. A key may be drafted once only: the old value's pieces are counted here.
@@ -372,11 +384,15 @@ impl Writing<'_> {
     }
 
     fn pieces(&self, shelf: Shelf, key: &[u8]) -> Result<u32, StoreError> {
-        guarded(|| match self.trees.tree(shelf)?.get(key)? {
+        self.trees.look(|database| match database.tree(shelf)?.get(key)? {
             Some(head) => Ok(split_head(&head)?.0),
             None => Ok(0),
         })
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Io { detail: "the database could not be opened again after it was compacted".to_owned() }
 }
 
 /// Device and number of a file; none where there is none.

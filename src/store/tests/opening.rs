@@ -1,9 +1,9 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
 use crate::store::sentinel::Sentinel;
-use crate::store::{keys, records};
+use crate::store::{compact, keys, records};
 
 /// A closed store with one confirmed roster.
 fn closed() -> tempfile::TempDir {
@@ -238,6 +238,40 @@ fn a_grown_database_is_compacted_and_an_interrupted_exchange_is_finished() {
     let store = open_at(dir.path());
     assert_eq!(store.roster(&group("acme")).unwrap(), Some(roster("acme", &["E1"])));
     assert_eq!(names(), ["db", "lock", "store.json"]);
+}
+
+#[test]
+fn a_database_that_grows_while_it_is_open_is_compacted_under_its_readers_and_writers() {
+    let (dir, store) = open();
+    let acme = group("acme");
+    let inode = || fs::metadata(dir.path().join("db/db")).unwrap().ino();
+    accept(&store, "run_1", "bat_1");
+    let before = inode();
+    let tight = Limits { bytes: 0, times: 0 };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            for _ in 0..200 {
+                assert_eq!(store.work(&acme).unwrap(), Some(work("bat_1", "run_1", "acme")));
+            }
+        });
+        let writer = scope.spawn(|| {
+            for round in 0..50 {
+                store.put_group(&GroupRecord { name: round.to_string(), ..group_record("acme") }).unwrap();
+            }
+        });
+        // As often as the file has grown since; at least once.
+        compact::when_grown(dir.path(), &store.inner.trees, tight).unwrap().unwrap();
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+    assert_ne!(inode(), before, "another file");
+    assert_eq!(store.group(&acme).unwrap().unwrap().name, "49");
+    accept(&store, "run_2", "bat_2");
+    assert!(store.verify().unwrap().findings.is_empty());
+    drop(store);
+    let store = open_at(dir.path());
+    assert_eq!(store.work(&acme).unwrap(), Some(work("bat_2", "run_2", "acme")));
+    assert_eq!(store.group(&acme).unwrap().unwrap().name, "49");
 }
 
 fn copy(from: &Path, to: &Path) {
