@@ -144,7 +144,7 @@ impl Deliverer {
         let group = group.clone();
         let looked = self.store.call(move |store| {
             let Some(batch) = store.open_batch(&group)? else { return Ok(false) };
-            Ok(store.run(&batch.run)?.is_some_and(|record| record.run.trigger == Trigger::Resync))
+            Ok(store.bare_run(&batch.run)?.is_some_and(|record| record.run.trigger == Trigger::Resync))
         });
         looked.await.unwrap_or(false)
     }

@@ -40,12 +40,13 @@ impl Store {
         Ok(Some(RunRecord { run, plan, filed_as }))
     }
 
-    /// A run without its plan, which can be large.
+    /// A run without its plan, which tells of everybody in a first load: not to be read where nobody asks for it.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn bare_run(&self, run: &RunId) -> Result<Option<Run>, StoreError> {
-        Ok(self.run_without_plan(run.as_str().as_bytes())?.map(|record| record.run))
+    pub fn bare_run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let found = self.run_without_plan(run.as_str().as_bytes())?;
+        Ok(found.map(|RunV1 { run, filed_as }| RunRecord { run, plan: None, filed_as }))
     }
 
     /// Where a run's plan keeps a person as they are, group by group, and why coverage would end otherwise.
@@ -183,7 +184,7 @@ impl Store {
     }
 
     /// Changes a run's record while nobody else does, if `change` says so. Answers it as it is then; none for an unknown run,
-    /// and when nothing was changed. `change` may read the store, and must not write to it.
+    /// and when nothing was changed. `change` may read the store, and must not write to it. The plan is neither read nor changed.
     ///
     /// # Errors
     /// When it cannot be read or written, and those of `change`.
@@ -193,12 +194,12 @@ impl Store {
         change: impl FnOnce(&mut RunRecord) -> Result<bool, StoreError>,
     ) -> Result<Option<RunRecord>, StoreError> {
         let writing = self.inner.trees.write();
-        let Some(mut record) = self.run(run)? else { return Ok(None) };
+        let Some(mut record) = self.bare_run(run)? else { return Ok(None) };
         if !change(&mut record)? {
             return Ok(None);
         }
         let mut draft = Draft::default();
-        draft_run(&writing, &mut draft, &RunRecord { plan: None, ..record.clone() })?;
+        draft_run(&writing, &mut draft, &record)?;
         writing.commit(&draft)?;
         Ok(Some(record))
     }

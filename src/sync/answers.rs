@@ -255,7 +255,7 @@ impl Desk {
 
     async fn has_ended(&self, run: &RunId) -> Result<bool, StoreError> {
         let id = run.clone();
-        let record = self.store.call(move |store| store.run(&id)).await?;
+        let record = self.store.call(move |store| store.bare_run(&id)).await?;
         Ok(record.is_none_or(|record| record.run.state != RunState::Delivering))
     }
 

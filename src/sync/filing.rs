@@ -113,7 +113,7 @@ impl Desk {
     /// Records where an export lies that was moved to its place when the process stopped.
     async fn find_filed(&self, run: &RunId) -> Result<(), SyncError> {
         let id = run.clone();
-        let Some(record) = self.store.call(move |store| store.run(&id)).await? else { return Ok(()) };
+        let Some(record) = self.store.call(move |store| store.bare_run(&id)).await? else { return Ok(()) };
         let Some(claimed) = record.filed_as.as_deref().and_then(|path| path.strip_prefix(CLAIMED)) else {
             return Ok(());
         };
@@ -144,7 +144,7 @@ impl Desk {
 
     async fn move_filed(&self, run: &RunId) -> Result<(), SyncError> {
         let id = run.clone();
-        let Some(record) = self.store.call(move |store| store.run(&id)).await? else { return Ok(()) };
+        let Some(record) = self.store.call(move |store| store.bare_run(&id)).await? else { return Ok(()) };
         let place = place(record.run.state);
         let Some(filed) = record.filed_as.filter(|filed| lies_among_held(filed) && place != Place::Held) else {
             return Ok(());
@@ -235,7 +235,7 @@ pub(super) fn unfiled(store: &Store, source: &SourceName) -> Result<BTreeSet<Str
     let mut paths = BTreeSet::new();
     let filter = RunFilter { source: Some(source.clone()), ..RunFilter::default() };
     for run in store.runs(&filter, UNFILED_RUNS)? {
-        let filed = store.run(&run.run)?.and_then(|record| record.filed_as);
+        let filed = store.bare_run(&run.run)?.and_then(|record| record.filed_as);
         paths.extend(filed.filter(|path| path.starts_with(CLAIMED)));
     }
     Ok(paths)

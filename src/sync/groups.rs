@@ -170,7 +170,7 @@ impl Desk {
         let group = group.clone();
         let source = self.store.call(move |store| {
             let Some(batch) = store.last_batch(&group)? else { return Ok(None) };
-            Ok(store.run(&batch.run)?.map(|record| record.run.source))
+            Ok(store.bare_run(&batch.run)?.map(|record| record.run.source))
         });
         let Some(source) = source.await? else { return Ok(None) };
         let Some(Ok(last)) = self.last_export(&source).await? else { return Ok(None) };
@@ -214,7 +214,7 @@ fn in_doubt(group: &GroupRef) -> Refusal {
 fn release(store: &Store, group: &GroupRef) -> Result<Option<Run>, StoreError> {
     store.update_group(group, |record| record.paused = None)?;
     match store.hasten(group)? {
-        Some(batch) => Ok(store.run(&batch.run)?.map(|record| record.run)),
+        Some(batch) => Ok(store.bare_run(&batch.run)?.map(|record| record.run)),
         None => Ok(None),
     }
 }

@@ -45,7 +45,7 @@ impl Desk {
         let inbox = self.source(source)?.inbox.clone();
         let Some(accepted) = self.source_state(source).await?.last_accepted else { return Ok(None) };
         let run = accepted.run.clone();
-        let filed = self.store.call(move |store| store.run(&run)).await?.and_then(|record| record.filed_as);
+        let filed = self.store.call(move |store| store.bare_run(&run)).await?.and_then(|record| record.filed_as);
         let Some(filed) = filed else {
             return Ok(Some(Err(format!(
                 "run {} of the last accepted export is not on record any more",

@@ -34,7 +34,9 @@ impl Desk {
     async fn retire_exports(&self, source: &crate::config::Source, before: DateTime<Utc>) -> Result<(), SyncError> {
         let last = self.source_state(&source.name).await?.last_accepted;
         let kept = match last {
-            Some(last) => self.store.call(move |store| store.run(&last.run)).await?.and_then(|record| record.filed_as),
+            Some(last) => {
+                self.store.call(move |store| store.bare_run(&last.run)).await?.and_then(|record| record.filed_as)
+            }
             None => None,
         };
         let inbox = source.inbox.clone();

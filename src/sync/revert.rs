@@ -167,7 +167,7 @@ impl Desk {
         let found = self.store.call(move |store| {
             let Some(batch) = store.batch(&wanted)? else { return Ok(None) };
             let group = store.group_now(&batch.group, &batch.batch)?;
-            let run = store.bare_run(&batch.run)?;
+            let run = store.bare_run(&batch.run)?.map(|record| record.run);
             let back = store.roster_back(&group, Until::Batch(&batch.batch))?;
             let changes = store.changes(&batch.batch)?;
             let name = store.group(&group)?.map_or_else(|| group.to_string(), |record| record.name);

@@ -85,7 +85,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, Refusal> {
 /// What the last resync of a source came to, as far as its batches have ended; none when its record is gone.
 fn last_resync(store: &Store, state: Option<&SourceState>) -> Result<Option<ResyncStatus>, StoreError> {
     let Some(id) = state.and_then(|state| state.last_resync.as_ref()) else { return Ok(None) };
-    let Some(RunRecord { run, .. }) = store.run(id)? else { return Ok(None) };
+    let Some(RunRecord { run, .. }) = store.bare_run(id)? else { return Ok(None) };
     let batches = store.batches_of(id)?;
     Ok(Some(ResyncStatus {
         run: run.run,
@@ -139,7 +139,7 @@ fn unconfirmed(state: &SourceState, source: &Source) -> u64 {
 fn held(store: &Store, source: &SourceName, last: Option<&RunId>) -> Result<Vec<RunId>, StoreError> {
     let filter = RunFilter { source: Some(source.clone()), state: Some(RunState::Held), ..RunFilter::default() };
     let mut held: Vec<RunId> = store.runs(&filter, usize::MAX)?.into_iter().map(|run| run.run).collect();
-    if let Some(record) = last.map_or(Ok(None), |last| store.run(last))?
+    if let Some(record) = last.map_or(Ok(None), |last| store.bare_run(last))?
         && record.run.guards.iter().any(|guard| guard.verdict == GuardVerdict::Hold)
     {
         held.push(record.run.run);

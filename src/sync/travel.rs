@@ -225,7 +225,7 @@ impl<'s> Runs<'s> {
         if let Some(run) = self.known.get(id) {
             return Ok(run.clone());
         }
-        let run = self.store.bare_run(id)?;
+        let run = self.store.bare_run(id)?.map(|record| record.run);
         self.known.insert(id.clone(), run.clone());
         Ok(run)
     }
