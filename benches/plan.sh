@@ -26,6 +26,9 @@ python3 "$generator" --n "$rows" --groups "$groups" --seed 7 --out "$home/export
 
 cat >"$home/script.toml" <<'SCRIPT'
 delay = "20ms"
+[switches]
+max_members = 100000
+max_body = 100000000
 [[plan]]
 id = "pln_default"
 name = "Default"

@@ -1,13 +1,13 @@
 //! Who is who: an id given to somebody else, and one person under two ids. Both look like ordinary changes to a plain
 //! difference, and both would overwrite or end somebody's coverage.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDate;
 
 use crate::roster::ids::ReferenceId;
 use crate::roster::member::{Field, Member};
-use crate::roster::{Reading, Standing};
+use crate::roster::{Entry, Reading, Standing};
 
 use super::{Class, Doubt, GroupPlan, Record, mutants};
 
@@ -93,27 +93,30 @@ pub(super) fn keep_former(reading: &Reading, groups: &mut [GroupPlan<'_>]) {
         return;
     }
     let decisions = || groups.iter().flat_map(|plan| plan.decisions.iter().map(move |decision| (plan.group, decision)));
-    let staying: BTreeSet<&ReferenceId> = decisions()
-        .filter(|(_, decision)| decision.after.is_some())
-        .map(|(_, decision)| decision.reference_id)
-        .collect();
-    let listed = decisions().filter_map(|(group, decision)| {
-        let person = reading.get(decision.reference_id)?;
-        match (&decision.class, &person.standing) {
-            // Covered in another group, as far as its source says.
-            (Class::Withheld(Doubt::OtherSource(_)), _) => None,
-            (Class::Withheld(_) | Class::Leaving, Standing::Covered(member))
-                if person.group.as_ref() == Some(group) =>
-            {
-                (!staying.contains(decision.reference_id)).then(|| Likeness::of(member))
-            }
-            _ => None,
-        }
+    let on_no_roster_here = decisions().filter(|(_, decision)| {
+        // Whom another source owns is covered in another group, as far as that one says.
+        let is_withheld = matches!(&decision.class, Class::Withheld(doubt) if !matches!(doubt, Doubt::OtherSource(_)));
+        is_withheld || decision.class == Class::Leaving
     });
-    let nowhere: HashSet<Likeness<'_>> = listed.collect();
+    let listed: HashMap<&ReferenceId, Likeness<'_>> = on_no_roster_here
+        .filter_map(|(group, decision)| {
+            let person = reading.get(decision.reference_id).filter(|person| person.group.as_ref() == Some(group))?;
+            let Standing::Covered(member) = &person.standing else { return None };
+            Some((decision.reference_id, Likeness::of(member)))
+        })
+        .collect();
+    // As good as always, and the rest looks at everybody.
+    if listed.is_empty() {
+        return;
+    }
+    let staying = decisions().filter(|(_, decision)| decision.after.is_some());
+    let staying: HashSet<&ReferenceId> =
+        staying.map(|(_, decision)| decision.reference_id).filter(|id| listed.contains_key(id)).collect();
+    let nowhere: HashSet<Likeness<'_>> =
+        listed.into_iter().filter(|(id, _)| !staying.contains(id)).map(|(_, likeness)| likeness).collect();
     for decision in groups.iter_mut().flat_map(|plan| &mut plan.decisions) {
-        let is_former = decision.before.is_some_and(|entry| nowhere.contains(&Likeness::of(&entry.member)));
-        if is_former && decision.class == Class::Missing {
+        let is_former = |entry: &Entry| nowhere.contains(&Likeness::of(&entry.member));
+        if decision.class == Class::Missing && decision.before.is_some_and(is_former) {
             decision.hold(Doubt::Renumbered);
         }
     }

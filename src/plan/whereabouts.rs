@@ -42,8 +42,10 @@ impl<'a> Whereabouts<'a> {
             let of_others = baseline.joining().filter(|entry| entry.origin.source != *source);
             of_others.map(move |entry| (&entry.member.reference_id, (group, entry)))
         };
+        let mut all = HashMap::with_capacity(baselines.values().map(|baseline| baseline.covered().len()).sum());
+        all.extend(baselines.iter().flat_map(covered));
         let mut places = Self {
-            covered: baselines.iter().flat_map(covered).collect(),
+            covered: all,
             awaited: HashMap::new(),
             by_group: BTreeMap::new(),
             claimed: baselines.iter().flat_map(claimed).collect(),
