@@ -7,10 +7,13 @@ mod bench;
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
     use std::path::Path;
     use std::process::Command;
 
-    use super::bench::{Bench, Said, export, until};
+    use super::bench::{Bench, Daemon, Said, export, files, until};
 
     const EAST: &str = "hris-east";
 
@@ -77,6 +80,56 @@ mod tests {
         bench.holds(EAST, &["E1", "E2"]);
         until("the end of the trouble", || (bench.run(&["status"]).code == 0).then_some(()));
         daemon.stop();
+    }
+
+    #[test]
+    fn permissions_that_are_taken_away_under_way_are_said_and_nothing_is_lost_when_they_are_back() {
+        let bench = Bench::new();
+        // Nobody forbids root anything: then the service runs as somebody else.
+        let nobody = 65_534;
+        let mut command = bench.command();
+        if rustix::process::geteuid().is_root() {
+            for path in [bench.dir.path().to_owned(), bench.path("in"), bench.inbox(), bench.path("key")] {
+                chown(path, Some(nobody), Some(nobody)).unwrap();
+            }
+            command.uid(nobody).gid(nobody);
+        }
+        let daemon = Daemon::start(command.arg("run"));
+        daemon.hears("ready");
+        let allow = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        bench.drop("day1.csv", &export(&["E1", "E2"]));
+        bench.run_of("day1.csv", &["completed"]);
+        bench.drop("day2.csv", &export(&["E1", "E2", "E3"]));
+        allow(&bench.inbox(), 0o000);
+        let status = until("the trouble", || {
+            let said = bench.run(&["status"]);
+            (said.code == 66).then_some(said)
+        });
+        assert!(words(&status).to_lowercase().contains("the inbox of hris is in trouble"), "{}", words(&status));
+        assert!(words(&status).contains("Permission denied"), "{}", words(&status));
+        allow(&bench.inbox(), 0o755);
+        bench.run_of("day2.csv", &["completed"]);
+        bench.holds(EAST, &["E1", "E2", "E3"]);
+        until("the end of the trouble", || (bench.run(&["status"]).code == 0).then_some(()));
+        // The export can be read, and not be moved where it belongs.
+        allow(&bench.inbox().join("processed"), 0o500);
+        for folder in std::fs::read_dir(bench.inbox().join("processed")).unwrap() {
+            allow(&folder.unwrap().path(), 0o500);
+        }
+        bench.drop("day3.csv", &export(&["E1", "E2", "E3", "E4"]));
+        until("its roster", || (bench.sandbox().roster(EAST).len() == 4).then_some(()));
+        for folder in std::fs::read_dir(bench.inbox().join("processed")).unwrap() {
+            allow(&folder.unwrap().path(), 0o755);
+        }
+        allow(&bench.inbox().join("processed"), 0o755);
+        daemon.stop();
+        // What could not be filed is, at the next start.
+        let again = bench.daemon();
+        until("the export among the processed", || {
+            files(&bench.inbox().join("processed")).iter().any(|file| file.ends_with("_day3.csv")).then_some(())
+        });
+        bench.holds(EAST, &["E1", "E2", "E3", "E4"]);
+        again.stop();
     }
 
     /// A file system of a few megabytes; none where it cannot be mounted.
