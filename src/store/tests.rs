@@ -390,6 +390,19 @@ fn whether_a_source_or_a_person_is_in_a_group_is_seen_wherever_the_roster_lies()
     assert_eq!(seen(&store), ([true, false], [false, true, false, false, false]), "the confirmed roster");
 }
 
+/// As the kernel says it, and as sled hands it on.
+#[test]
+fn a_quota_that_is_used_up_is_a_full_disk() {
+    for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::FBIG] {
+        let said = std::io::Error::from_raw_os_error(errno.raw_os_error());
+        let handed_on = std::io::Error::new(said.kind(), said.to_string());
+        for error in [said, handed_on] {
+            let error = StoreError::from(sled::Error::Io(error));
+            assert!(matches!(error, StoreError::Full) && error.needs_restart(), "{error}");
+        }
+    }
+}
+
 #[test]
 fn a_roster_that_was_refused_at_once_covers_nobody() {
     let (_dir, store) = open();
