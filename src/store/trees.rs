@@ -34,7 +34,7 @@ const LOG: &str = "db";
 /// Length of the number of pieces in front of a value's first piece.
 const HEAD_BYTES: usize = 4;
 
-/// The trees. The order is the order in [`Trees::shelves`]; the number is part of the keys of pieces on disk, so a new
+/// The trees. The order is the order in [`Database::shelves`]; the number is part of the keys of pieces on disk, so a new
 /// tree goes to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
