@@ -4,22 +4,20 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::FlockOperation;
 
 use super::envelope::Kind;
 use super::records::{self, MetaV1};
 use super::sentinel::Sentinel;
-use super::trees::{Draft, Shelf, Trees};
+use super::trees::{Draft, Shelf, Trees, is_locked};
 use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 
 /// The layout of trees and keys that this program reads and writes.
 ///
 /// 2: each group has a trace. A program that knows only 1 would confirm rosters without them, and people would not be found.
 pub(super) const LAYOUT: u32 = 2;
-/// sled's threads let go of a closed database within tenths of a second.
-const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 /// The folder for states of other APIs than the one that the state directory was made for.
 const OTHERS: &str = "apis";
 /// As much of a host as a person needs to recognise it.
@@ -150,7 +148,7 @@ fn open_home(dir: &Path, base_url: &str) -> Result<Home, StoreError> {
         return Err(StoreError::Vanished { dir: dir.to_owned() });
     }
     make(&db)?;
-    let trees = open_trees(&db, dir)?;
+    let trees = Trees::open(&db).map_err(|error| in_use(error, dir))?;
     let meta = settle_identity(dir, &trees, sentinel.as_ref(), base_url)?;
     Ok(if meta.base_url == base_url { Home::Own(Box::new((trees, meta))) } else { Home::Of(meta.base_url) })
 }
@@ -200,26 +198,8 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Our own lock says that no other process has the database. If sled's says otherwise, a database of this process that was just
-/// closed is still letting go: a reload opens the next one at once.
-fn open_trees(db: &Path, dir: &Path) -> Result<Trees, StoreError> {
-    let begun = Instant::now();
-    loop {
-        match Trees::open(db).map_err(|error| in_use(error, dir)) {
-            Err(StoreError::InUse { .. }) if begun.elapsed() < LET_GO_WITHIN => {
-                std::thread::park_timeout(Duration::from_millis(10));
-            }
-            opened => return opened,
-        }
-    }
-}
-
-/// sled has a lock too, and tells of it in words only.
 fn in_use(error: StoreError, dir: &Path) -> StoreError {
-    if matches!(&error, StoreError::Io { detail } if detail.contains("could not acquire lock")) {
-        return StoreError::InUse { dir: dir.to_owned() };
-    }
-    error
+    if is_locked(&error) { StoreError::InUse { dir: dir.to_owned() } } else { error }
 }
 
 /// Compares what database and sentinel say; names a new store. The state may turn out to be another API's.

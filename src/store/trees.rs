@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionResult, Transactional};
 use sled::{IVec, Tree};
@@ -30,6 +31,9 @@ const PIECE_BYTES: usize = 32 * 1024;
 
 /// The file in sled's folder that it writes to as long as it is open.
 const LOG: &str = "db";
+
+/// sled's threads let go of a closed database within tenths of a second.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 
 /// Length of the number of pieces in front of a value's first piece.
 const HEAD_BYTES: usize = 4;
@@ -117,6 +121,20 @@ struct Database {
 }
 
 impl Database {
+    /// Our own lock says that no other process has the database. If sled's says otherwise, a database of this process that was just
+    /// closed is still letting go: a reload, and the exchange for a compact copy, open the next one at once.
+    fn open_when_free(path: &Path) -> Result<Self, StoreError> {
+        let begun = Instant::now();
+        loop {
+            match guarded(|| Self::open(path)) {
+                Err(error) if is_locked(&error) && begun.elapsed() < LET_GO_WITHIN => {
+                    std::thread::park_timeout(Duration::from_millis(10));
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     fn open(path: &Path) -> Result<Self, StoreError> {
         let config = sled::Config::default()
             .path(path)
@@ -169,7 +187,7 @@ impl Trees {
     /// Opens or makes the database at `path`.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            open: RwLock::new(Some(guarded(|| Database::open(path))?)),
+            open: RwLock::new(Some(Database::open_when_free(path)?)),
             writer: Mutex::new(()),
             commits_left: AtomicU64::new(u64::MAX),
             has_refused: AtomicBool::new(false),
@@ -352,7 +370,7 @@ impl Writing<'_> {
         let mut open = self.trees.open.write().unwrap_or_else(PoisonError::into_inner);
         drop(open.take());
         let exchanged = exchange();
-        *open = Some(guarded(|| Database::open(path))?);
+        *open = Some(Database::open_when_free(path)?);
         exchanged
     }
 
@@ -389,6 +407,11 @@ impl Writing<'_> {
             None => Ok(0),
         })
     }
+}
+
+/// sled has a lock too, and tells of it in words only.
+pub(super) fn is_locked(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { detail } if detail.contains("could not acquire lock"))
 }
 
 fn closed() -> StoreError {
