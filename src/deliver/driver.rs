@@ -187,9 +187,9 @@ impl Deliverer {
         stop: &CancellationToken,
     ) -> bool {
         let id = group.clone();
-        match self.store.call(move |store| store.work(&id)).await {
-            Ok(Some(work)) => tokio::select! {
-                came = self.pause(self.left(&work.batch), stop) => came,
+        match self.store.call(move |store| store.open_batch(&id)).await {
+            Ok(Some(batch)) => tokio::select! {
+                came = self.pause(self.left(&batch), stop) => came,
                 _ = released.changed() => !stop.is_cancelled(),
             },
             Ok(None) => true,

@@ -85,8 +85,12 @@ impl Glimpse {
 
 /// Every group with a roster, confirmed, under way, or perhaps in force.
 fn groups_on_record(store: &Store) -> Result<BTreeSet<GroupRef>, StoreError> {
-    let busy = store.groups_with_work()?.into_iter().chain(store.groups_abroad()?);
-    Ok(busy.chain(store.roster_groups()?).collect())
+    Ok(busy(store)?.into_iter().chain(store.roster_groups()?).collect())
+}
+
+/// The groups with something under way, or perhaps in force.
+fn busy(store: &Store) -> Result<BTreeSet<GroupRef>, StoreError> {
+    Ok(store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect())
 }
 
 fn has_arrivals(store: &Store, group: &GroupRef) -> Result<bool, StoreError> {
@@ -103,7 +107,9 @@ impl Known {
     /// The order matters: a batch that is settled between the two steps is then seen twice, as under way and as confirmed, and
     /// nobody whom it added is overlooked.
     fn add(&mut self, store: &Store, groups: &[GroupRef]) -> Result<(), StoreError> {
-        for group in groups {
+        // Most groups are idle, and to read what is under way waits for whoever writes.
+        let busy = busy(store)?;
+        for group in groups.iter().filter(|group| busy.contains(group)) {
             self.under_way.extend(self.work_of(store, group)?);
         }
         for group in groups {
