@@ -180,23 +180,25 @@ async fn endless(work: impl Future<Output = ()>) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Waits so long, or until told to stop.
+async fn rest(pause: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
+    }
+}
+
 async fn retire(desk: Arc<Desk>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         desk.retire().await;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(RETIRE_EVERY) => {}
-        }
+        rest(RETIRE_EVERY, &stop).await;
     }
 }
 
 async fn back_up(desk: Arc<Desk>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         desk.back_up_if_due().await;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(BACKUP_LOOK_EVERY) => {}
-        }
+        rest(BACKUP_LOOK_EVERY, &stop).await;
     }
 }
 
@@ -204,10 +206,7 @@ async fn back_up(desk: Arc<Desk>, stop: CancellationToken) {
 async fn compact(store: Store, stop: CancellationToken) -> Result<(), StoreError> {
     while !stop.is_cancelled() {
         store.call(Store::compact_when_grown).await?;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(COMPACT_EVERY) => {}
-        }
+        rest(COMPACT_EVERY, &stop).await;
     }
     Ok(())
 }
