@@ -1,7 +1,7 @@
 //! Every batch to its end: submit, poll, record, group by group, whatever breaks on the way.
 //!
 //! [`Deliverer`] is the room's task. It owns no rule: [`phase`] says what an event leads to, [`pace`] how long to wait,
-//! [`outcome`] what results mean for each person, [`moves`] who may be added before whom, [`ending`] what a run came to. [`driver`]
+//! [`outcome`] what results mean for each person, `outage` whether the API is there, [`moves`] who may be added before whom, [`ending`] what a run came to. [`driver`]
 //! performs what they say.
 
 use std::collections::{HashMap, HashSet};
@@ -24,10 +24,13 @@ use crate::report::{Phase, Trigger};
 use crate::roster::ids::{GroupRef, RunId};
 use crate::store::{Store, StoreError};
 
+use outage::Outage;
+
 mod arrivals;
 pub mod driver;
 pub mod ending;
 pub mod moves;
+mod outage;
 pub mod outcome;
 pub mod pace;
 pub mod phase;
@@ -89,6 +92,7 @@ pub struct Deliverer {
     /// its record.
     sends: RwLock<()>,
     key_refused: watch::Sender<bool>,
+    outage: Outage,
     news: broadcast::Sender<News>,
 }
 
@@ -154,6 +158,7 @@ impl Deliverer {
             released: watch::Sender::new(0),
             sends: RwLock::new(()),
             key_refused: watch::Sender::new(false),
+            outage: Outage::default(),
             news: broadcast::Sender::new(NEWS_CAPACITY),
         })
     }

@@ -20,6 +20,7 @@ use crate::store::{GroupRecord, Settlement, StoreError, Work};
 
 use super::arrivals::{self, Prepared};
 use super::moves::MOVE;
+use super::outage::Turn;
 use super::outcome::outcome;
 use super::phase::{self, Circumstances, Effect, Event};
 use super::{Deliverer, News, pace};
@@ -82,12 +83,13 @@ impl Deliverer {
             if stop.is_cancelled() {
                 break;
             }
+            let Some(turn) = self.turn(&mut released, stop).await else { break };
             released.mark_unchanged();
             settled.mark_unchanged();
             let carried = match self.current(group).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(work)) if !self.left(&work.batch).is_zero() => Ok(Carried::Later),
-                Ok(Some(work)) => self.carry(work, stop).await,
+                Ok(Some(work)) => self.carry(work, turn, stop).await,
                 Err(error) => Err(error.into()),
             };
             // Whoever waits for a later attempt leaves the place to another group.
@@ -206,7 +208,7 @@ impl Deliverer {
     }
 
     /// Takes one batch from event to event until it is final, must wait for its next attempt, or the task stops.
-    async fn carry(&self, work: Work, stop: &CancellationToken) -> Result<Carried, CarryError> {
+    async fn carry(&self, work: Work, mut turn: Turn<'_>, stop: &CancellationToken) -> Result<Carried, CarryError> {
         let Work { mut batch, payload } = match self.prepare(work).await? {
             Prepared::Go(work) => work,
             Prepared::Waits => return Ok(Carried::Waits),
@@ -224,8 +226,15 @@ impl Deliverer {
             let (phase, effect) = phase::step(&batch, event, self.circumstances(polls))?;
             batch.phase = phase;
             event = match effect {
-                Effect::Submit => self.submit(&mut batch, &payload).await?,
+                Effect::Submit => {
+                    let _turn = turn.take();
+                    let event = self.submit(&mut batch, &payload).await?;
+                    self.heard(&batch.group, &event);
+                    event
+                }
                 Effect::PollAfter(pause) => {
+                    // Nobody waits for an answer that is not asked for yet.
+                    drop(turn.take());
                     if before != phase {
                         self.record(&batch).await?;
                     }
@@ -234,7 +243,12 @@ impl Deliverer {
                         return Ok(Carried::Stopped);
                     }
                     polls += 1;
-                    self.poll(&mut batch).await
+                    let Some(_turn) = self.turn(&mut self.released.subscribe(), stop).await else {
+                        return Ok(Carried::Stopped);
+                    };
+                    let event = self.poll(&mut batch).await;
+                    self.heard(&batch.group, &event);
+                    event
                 }
                 Effect::SubmitCurrentAfter(pause) => {
                     batch.not_before = Some(self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default());
@@ -249,6 +263,33 @@ impl Deliverer {
                     return Ok(self.wait_for_key(stop).await);
                 }
             };
+        }
+    }
+
+    /// Waits until the group may ask: at once while the API is there; while it is out one group at a time, after a pause, or at
+    /// once when a person releases something. `None` means stop.
+    async fn turn(&self, released: &mut watch::Receiver<u64>, stop: &CancellationToken) -> Option<Turn<'_>> {
+        let turn = tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            turn = self.outage.turn() => turn,
+        };
+        if turn.is_some() {
+            tokio::select! {
+                came = self.pause(self.outage.left(), stop) => came.then_some(turn),
+                _ = released.changed() => (!stop.is_cancelled()).then_some(turn),
+            }
+        } else {
+            Some(turn)
+        }
+    }
+
+    /// Remembers what a group's request came to, for all of them.
+    fn heard(&self, group: &GroupRef, event: &Event) {
+        match self.outage.heard(group, event, fastrand::f64()) {
+            (false, true) => warn!("the API is out: one group at a time asks whether it is back"),
+            (true, false) => info!("the API is back"),
+            (true, true) | (false, false) => {}
         }
     }
 
