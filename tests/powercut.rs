@@ -3,7 +3,8 @@
 //! that somebody may rely on must be in the state then.
 //!
 //! What those facts are, the API knows: a roster that left was on record before, a poll says that the request id was, and a
-//! group's next roster says that the results of the one before were.
+//! group's next roster says that the results of the one before were. And the export of every run that is on record must be there: every
+//! other cut has the inbox on a disk of its own, whose writes nothing orders with those of the state.
 //!
 //! `ROSTERD_CUTS=200` asks for more cuts than the few of a normal test run; `ROSTERD_CUTS_WITHOUT_FILTER=200` makes as many without the
 //! filter of system calls (`store::filter`), which shows that the harness finds what it looks for. Both need root, loop devices and
@@ -21,7 +22,7 @@
 #[path = "support/life.rs"]
 mod life;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -38,6 +39,7 @@ use rosterd::sandbox::script::{On, Script};
 use rosterd::sandbox::{Sandbox, http};
 use rosterd::store::{Store, StoreError, filter};
 use rustix::process::{Pid, Signal};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +48,7 @@ const CHILD: &str = "ROSTERD_POWERCUT_CHILD";
 /// Set for a daemon that is to do without the filter.
 const UNFILTERED: &str = "ROSTERD_POWERCUT_UNFILTERED";
 /// Cuts in a normal test run.
-const FEW_CUTS: usize = 3;
+const FEW_CUTS: usize = 4;
 const DEVICE_BYTES: u64 = 96 * 1024 * 1024;
 const GROUPS: usize = 6;
 const PER_GROUP: usize = 40;
@@ -172,21 +174,27 @@ struct Known {
     calls: Vec<CallLog>,
 }
 
-fn cut(has_filter: bool, random: &mut fastrand::Rng) -> Result<Left, String> {
+/// One power cut, with the inbox on the same disk as the state or on one of its own.
+fn cut(has_filter: bool, has_two_disks: bool, random: &mut fastrand::Rng) -> Result<Left, String> {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let disk = Disk::empty(&at("disk"), &at("mount"))?;
+    let second = has_two_disks.then(|| Disk::empty(&at("second"), &at("second-mount"))).transpose()?;
+    let inbox = second.as_ref().map_or(&disk.mount, |second| &second.mount).join("inbox");
+    std::fs::create_dir_all(&inbox).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let sandbox = Sandbox::new(Script { delay: Duration::from_millis(5), ..Script::default() });
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     runtime.spawn(http::serve(sandbox.clone(), listener, std::future::pending()));
-    std::fs::write(disk.mount.join("config.toml"), life::config_text(&disk.mount, &url, "10ms")).unwrap();
+    let usual = disk.mount.join("inbox");
+    let text = life::config_text(&disk.mount, &url, "10ms").replace(usual.to_str().unwrap(), inbox.to_str().unwrap());
+    std::fs::write(disk.mount.join("config.toml"), text).unwrap();
 
     let daemon = Daemon::start(&disk.mount, has_filter);
     let is_over = Arc::new(AtomicBool::new(false));
     let dropping = {
-        let (inbox, is_over, sandbox) = (disk.mount.join("inbox"), Arc::clone(&is_over), sandbox.clone());
+        let (inbox, is_over, sandbox) = (inbox, Arc::clone(&is_over), sandbox.clone());
         std::thread::spawn(move || {
             for number in 0.. {
                 life::drop_file(&inbox, &format!("day{number}.csv"), &export(number));
@@ -213,17 +221,22 @@ fn cut(has_filter: bool, random: &mut fastrand::Rng) -> Result<Left, String> {
     // What arrived before the stop was on record before it left.
     let known = Known { requests: sandbox.requests(), calls: sandbox.calls() };
     std::fs::copy(at("disk"), at("copy")).unwrap();
+    if has_two_disks {
+        std::fs::copy(at("second"), at("second-copy")).unwrap();
+    }
     is_over.store(true, Ordering::Relaxed);
     drop(daemon);
     dropping.join().unwrap();
-    drop(disk);
+    drop((disk, second));
 
     let copy = Disk::of(&at("copy"), &at("after"))?;
-    Ok(look(&copy.mount.join("state"), &url, &known))
+    let second = has_two_disks.then(|| Disk::of(&at("second-copy"), &at("second-after"))).transpose()?;
+    let inbox = second.as_ref().map_or(&copy.mount, |second| &second.mount).join("inbox");
+    Ok(look(&copy.mount.join("state"), &inbox, &url, &known))
 }
 
 /// Opens the state that a cut left, and looks for every fact.
-fn look(state: &Path, url: &str, known: &Known) -> Left {
+fn look(state: &Path, inbox: &Path, url: &str, known: &Known) -> Left {
     let store = match Store::open(state, url) {
         Ok(store) => store,
         Err(error @ (StoreError::Corrupt { .. } | StoreError::Vanished { .. })) => {
@@ -259,10 +272,30 @@ fn look(state: &Path, url: &str, known: &Known) -> Left {
             return Left::Less(format!("{group}: {} rosters left, {has_left} are on record", requests.len()));
         }
     }
+    let there = digests(inbox);
+    for run in life::runs(&store) {
+        if run.file.as_ref().is_some_and(|file| !there.contains(&file.sha256)) {
+            return Left::Less(format!("{} is on record as {:?}, its export is nowhere", run.run, run.state));
+        }
+    }
     match store.verify() {
         Ok(report) => report.findings.first().map_or(Left::Everything, |finding| Left::Less(finding.clone())),
         Err(error) => Left::Less(error.to_string()),
     }
+}
+
+/// The digests of all files below a folder.
+fn digests(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found.append(&mut digests(&entry.path()));
+        } else {
+            let digest = Sha256::digest(std::fs::read(entry.path()).unwrap());
+            found.insert(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+    }
+    found
 }
 
 fn number(name: &str) -> Option<usize> {
@@ -275,7 +308,7 @@ fn cuts(count: usize, has_filter: bool, seed: u64) -> Result<BTreeMap<&'static s
     let mut random = fastrand::Rng::with_seed(seed);
     let mut found: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..count {
-        let left = cut(has_filter, &mut random)?;
+        let left = cut(has_filter, number % 2 == 1, &mut random)?;
         let (kind, detail) = match &left {
             Left::Everything => ("everything was there", ""),
             Left::Less(what) => ("facts were lost", what.as_str()),

@@ -172,6 +172,10 @@ impl Spool {
         };
         match folders::thing(&stat) {
             Thing::File(sighting) if sighting.is_same_content(&ready.sighting) => {
+                if let Err(error) = folders::sync_content(&work, &claim) {
+                    self.put_back((&work, &claim), (&inbox, &ready.name))?;
+                    return Err(self.io("make durable", &ready.name.to_string_lossy(), error));
+                }
                 // Else a power cut could bring a file back to the inbox whose run is on record as having it.
                 folders::tried("make a claim durable", folders::sync(&work).and_then(|()| folders::sync(&inbox)));
                 self.remove_marker(&inbox, ready.marker.as_ref());

@@ -98,12 +98,19 @@ pub(super) fn rename_new(
     }
 }
 
-/// Makes a folder's names durable, where the file system can.
-pub(super) fn sync(folder: &OwnedFd) -> Result<(), Errno> {
-    match rustix::fs::fsync(folder) {
+/// Makes a folder's names or a file's content durable, where the file system can.
+pub(super) fn sync(opened: &OwnedFd) -> Result<(), Errno> {
+    match rustix::fs::fsync(opened) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
         other => other,
     }
+}
+
+/// Makes what is in a file durable, where the file system can: whoever dropped it may not have waited for the disk, and after a power
+/// cut the name alone would be left of it. One that may not be read is none of this step's business.
+pub(super) fn sync_content(folder: &OwnedFd, name: &str) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    rustix::fs::openat(folder, name, flags, Mode::empty()).map_or(Ok(()), |file| sync(&file))
 }
 
 /// For steps that the rest does not depend on: a failure is worth a line for whoever looks for the reason.
