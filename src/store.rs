@@ -116,6 +116,15 @@ impl Store {
         compact::when_grown(&self.inner.dir, &self.inner.trees, compact::LIMITS)
     }
 
+    /// The same, however large it is: for tests.
+    ///
+    /// # Errors
+    /// As [`Store::compact_when_grown`].
+    #[doc(hidden)]
+    pub fn compact(&self) -> Result<Option<u64>, StoreError> {
+        compact::replace(&self.inner.dir, &self.inner.trees, &self.inner.trees.write())
+    }
+
     /// How many writes [`Store::stop_after`] lets through yet, and whether it has refused one.
     #[doc(hidden)]
     pub fn stopped(&self) -> (u64, bool) {

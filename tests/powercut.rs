@@ -4,7 +4,8 @@
 //!
 //! What those facts are, the API knows: a roster that left was on record before, a poll says that the request id was, and a
 //! group's next roster says that the results of the one before were. And the export of every run that is on record must be there: every
-//! other cut has the inbox on a disk of its own, whose writes nothing orders with those of the state.
+//! other cut has the inbox on a disk of its own, whose writes nothing orders with those of the state. In every third the daemon replaces
+//! its database by a compact copy all the time.
 //!
 //! `ROSTERD_CUTS=200` asks for more cuts than the few of a normal test run; `ROSTERD_CUTS_WITHOUT_FILTER=200` makes as many without the
 //! filter of system calls (`store::filter`), which shows that the harness finds what it looks for. Both need root, loop devices and
@@ -47,6 +48,8 @@ use tokio_util::sync::CancellationToken;
 const CHILD: &str = "ROSTERD_POWERCUT_CHILD";
 /// Set for a daemon that is to do without the filter.
 const UNFILTERED: &str = "ROSTERD_POWERCUT_UNFILTERED";
+/// Set for a daemon that replaces its database by a compact copy again and again.
+const COMPACTING: &str = "ROSTERD_POWERCUT_COMPACTING";
 /// Cuts in a normal test run.
 const FEW_CUTS: usize = 4;
 const DEVICE_BYTES: u64 = 96 * 1024 * 1024;
@@ -63,6 +66,15 @@ enum Left {
     Less(String),
     /// The state is refused.
     Nothing(String),
+}
+
+/// What stands around a cut.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    has_filter: bool,
+    /// The inbox is on a disk of its own.
+    has_two_disks: bool,
+    is_compacting: bool,
 }
 
 // === the device ===
@@ -121,7 +133,17 @@ fn daemon_under_power() {
     let config = Arc::new(config::load(&Path::new(&dir).join("config.toml"), &environment).unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let outside = Outside::real(&config).unwrap();
-    let ready = |store: &Store| println!("ready, durable {}", store.durable());
+    let ready = |store: &Store| {
+        println!("ready, durable {}", store.durable());
+        if std::env::var_os(COMPACTING).is_some() {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                while let Ok(Some(_)) = store.compact() {
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+            });
+        }
+    };
     runtime.block_on(daemon::run(config, outside, ready, CancellationToken::new())).unwrap();
 }
 
@@ -130,16 +152,19 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(dir: &Path, has_filter: bool) -> Self {
+    fn start(dir: &Path, how: How) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "daemon_under_power", "--ignored", "--nocapture"]).env(CHILD, dir);
-        if !has_filter {
+        if !how.has_filter {
             command.env(UNFILTERED, "1");
+        }
+        if how.is_compacting {
+            command.env(COMPACTING, "1");
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.find_map(|line| line.ok().filter(|line| line.contains("ready"))).unwrap();
-        assert!(ready.ends_with(&format!("durable {has_filter}")), "{ready}");
+        assert!(ready.ends_with(&format!("durable {}", how.has_filter)), "{ready}");
         Self { child }
     }
 
@@ -174,12 +199,12 @@ struct Known {
     calls: Vec<CallLog>,
 }
 
-/// One power cut, with the inbox on the same disk as the state or on one of its own.
-fn cut(has_filter: bool, has_two_disks: bool, random: &mut fastrand::Rng) -> Result<Left, String> {
+/// One power cut.
+fn cut(how: How, random: &mut fastrand::Rng) -> Result<Left, String> {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let disk = Disk::empty(&at("disk"), &at("mount"))?;
-    let second = has_two_disks.then(|| Disk::empty(&at("second"), &at("second-mount"))).transpose()?;
+    let second = how.has_two_disks.then(|| Disk::empty(&at("second"), &at("second-mount"))).transpose()?;
     let inbox = second.as_ref().map_or(&disk.mount, |second| &second.mount).join("inbox");
     std::fs::create_dir_all(&inbox).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -191,7 +216,7 @@ fn cut(has_filter: bool, has_two_disks: bool, random: &mut fastrand::Rng) -> Res
     let text = life::config_text(&disk.mount, &url, "10ms").replace(usual.to_str().unwrap(), inbox.to_str().unwrap());
     std::fs::write(disk.mount.join("config.toml"), text).unwrap();
 
-    let daemon = Daemon::start(&disk.mount, has_filter);
+    let daemon = Daemon::start(&disk.mount, how);
     let is_over = Arc::new(AtomicBool::new(false));
     let dropping = {
         let (inbox, is_over, sandbox) = (inbox, Arc::clone(&is_over), sandbox.clone());
@@ -221,7 +246,7 @@ fn cut(has_filter: bool, has_two_disks: bool, random: &mut fastrand::Rng) -> Res
     // What arrived before the stop was on record before it left.
     let known = Known { requests: sandbox.requests(), calls: sandbox.calls() };
     std::fs::copy(at("disk"), at("copy")).unwrap();
-    if has_two_disks {
+    if how.has_two_disks {
         std::fs::copy(at("second"), at("second-copy")).unwrap();
     }
     is_over.store(true, Ordering::Relaxed);
@@ -230,7 +255,7 @@ fn cut(has_filter: bool, has_two_disks: bool, random: &mut fastrand::Rng) -> Res
     drop((disk, second));
 
     let copy = Disk::of(&at("copy"), &at("after"))?;
-    let second = has_two_disks.then(|| Disk::of(&at("second-copy"), &at("second-after"))).transpose()?;
+    let second = how.has_two_disks.then(|| Disk::of(&at("second-copy"), &at("second-after"))).transpose()?;
     let inbox = second.as_ref().map_or(&copy.mount, |second| &second.mount).join("inbox");
     Ok(look(&copy.mount.join("state"), &inbox, &url, &known))
 }
@@ -308,7 +333,8 @@ fn cuts(count: usize, has_filter: bool, seed: u64) -> Result<BTreeMap<&'static s
     let mut random = fastrand::Rng::with_seed(seed);
     let mut found: BTreeMap<&'static str, usize> = BTreeMap::new();
     for number in 0..count {
-        let left = cut(has_filter, number % 2 == 1, &mut random)?;
+        let how = How { has_filter, has_two_disks: number % 2 == 1, is_compacting: number % 3 == 2 };
+        let left = cut(how, &mut random)?;
         let (kind, detail) = match &left {
             Left::Everything => ("everything was there", ""),
             Left::Less(what) => ("facts were lost", what.as_str()),
@@ -319,7 +345,7 @@ fn cuts(count: usize, has_filter: bool, seed: u64) -> Result<BTreeMap<&'static s
             println!("cut {number}: {detail}");
         }
         if has_filter {
-            assert_eq!(left, Left::Everything, "ROSTERD_SEED={seed}, cut {number}");
+            assert_eq!(left, Left::Everything, "ROSTERD_SEED={seed}, {how:?}, cut {number}");
         }
     }
     println!("{count} cuts, filter {}: {found:?}", if has_filter { "on" } else { "off" });

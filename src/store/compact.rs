@@ -52,36 +52,45 @@ pub(super) fn when_grown(dir: &Path, trees: &Trees, limits: Limits) -> Result<Op
         note_fine(&writing, size)?;
         return Ok(None);
     }
-    let (db, new, old) = (dir.join(DB), dir.join(NEW), dir.join(OLD));
+    replace(dir, trees, &writing)
+}
+
+/// Replaces the database by a compact copy, as [`when_grown`].
+pub(super) fn replace(dir: &Path, trees: &Trees, writing: &Writing<'_>) -> Result<Option<u64>, StoreError> {
+    let before = trees.size()?;
+    let (db, new) = (dir.join(DB), dir.join(NEW));
     let copied = remove(&new).and_then(|()| writing.copy_to(&new));
     if let Err(error) = copied {
         // The grown database still works: better large than not at all.
-        tracing::warn!(%error, size, "the database could not be compacted");
+        tracing::warn!(%error, before, "the database could not be compacted");
         remove(&new)?;
         return Ok(None);
     }
-    let exchange = || -> io::Result<()> {
-        // All that there is will be in these files, and the filter that makes sled's own flush durable may be missing.
-        for file in fs::read_dir(&new)? {
-            fs::File::open(file?.path())?.sync_all()?;
-        }
-        sync_dir(&new)?;
-        fs::rename(&db, &old)?;
-        fs::rename(&new, &db)?;
-        sync_dir(dir)
-    };
     writing.reopen(&db, || {
-        exchange().map_err(|error| StoreError::io("replace", &db, &error)).or_else(|error| {
+        exchange(dir).map_err(|error| StoreError::io("replace", &db, &error)).or_else(|error| {
             // Whichever of the two has the name now, there is one.
             resume(dir)?;
             Err(error)
         })
     })?;
-    remove(&old)?;
+    remove(&dir.join(OLD))?;
     let after = trees.size()?;
-    note_fine(&writing, after)?;
-    tracing::info!(before = size, after, "the database was compacted");
+    note_fine(writing, after)?;
+    tracing::info!(before, after, "the database was compacted");
     Ok(Some(after))
+}
+
+/// Puts the copy in the place of the database, which is closed.
+fn exchange(dir: &Path) -> io::Result<()> {
+    let new = dir.join(NEW);
+    // All that there is will be in these files, and the filter that makes sled's own flush durable may be missing.
+    for file in fs::read_dir(&new)? {
+        fs::File::open(file?.path())?.sync_all()?;
+    }
+    sync_dir(&new)?;
+    fs::rename(dir.join(DB), dir.join(OLD))?;
+    fs::rename(new, dir.join(DB))?;
+    sync_dir(dir)
 }
 
 /// The size at which the database was last found to be worth it. To add up what it holds means to read all of it, which is not to
