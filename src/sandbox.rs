@@ -218,9 +218,7 @@ impl Sandbox {
 
     /// Forgets every request so far: polls answer 404. What is under way is still done.
     pub fn forget_requests(&self) {
-        for request in &mut self.engine().requests {
-            request.is_forgotten = true;
-        }
+        self.engine().requests.iter_mut().for_each(requests::Request::forget);
     }
 
     /// Takes only these keys from now on.

@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export ROSTERD_CASES=300000 ROSTERD_CUTS=300 ROSTERD_CUTS_WITHOUT_FILTER=300 ROSTERD_KILLS=300 ROSTERD_DAMAGES=4000 ROSTERD_TEARS=100 \
-    ROSTERD_SOURCES=100 ROSTERD_MEMBERS=500 ROSTERD_EXPORTS=400 ROSTERD_OUTAGE_HOURS=24 ROSTERD_HOSTILE_MEGABYTES=2048 ROSTERD_STOPS=all ORACLE_SEEDS=10000
+    ROSTERD_SOURCES=100 ROSTERD_MEMBERS=500 ROSTERD_EXPORTS=400 ROSTERD_MONTHS=24 ROSTERD_OUTAGE_HOURS=24 ROSTERD_HOSTILE_MEGABYTES=2048 ROSTERD_STOPS=all ORACLE_SEEDS=10000
 failed=0
 part() {
     name=$1
@@ -16,12 +16,13 @@ part() {
     echo "==> $name"
     "$@" -- --nocapture || failed=1
 }
-parts=${*:-powercut kill crash damage load outage hostile fuzz disk oracle}
+parts=${*:-powercut kill crash damage load soak outage hostile fuzz disk oracle}
 part powercut cargo test --release --locked --test powercut
 part kill cargo test --release --locked --test kill
 part crash cargo test --release --locked --test crash
 part damage cargo test --release --locked --lib corruption
 part load cargo test --release --locked --test load
+part soak cargo test --release --locked --test soak
 part outage cargo test --release --locked --test outage
 part hostile cargo test --release --locked --test hostile
 part fuzz cargo test --release --locked --test fuzz

@@ -316,8 +316,7 @@ fn digests(folder: &Path) -> BTreeSet<String> {
         if entry.file_type().unwrap().is_dir() {
             found.append(&mut digests(&entry.path()));
         } else {
-            let digest = Sha256::digest(std::fs::read(entry.path()).unwrap());
-            found.insert(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            found.insert(format!("{:x}", Sha256::digest(std::fs::read(entry.path()).unwrap())));
         }
     }
     found

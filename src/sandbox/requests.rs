@@ -35,6 +35,12 @@ impl Request {
     fn is_completed(&self) -> bool {
         self.log.completed_at.is_some()
     }
+
+    /// Nobody can ask for its results any more; what there is of them already is not kept.
+    pub(super) fn forget(&mut self) {
+        self.is_forgotten = true;
+        (self.added_ids, self.removed_ids) = (Vec::new(), Vec::new());
+    }
 }
 
 impl Engine {
