@@ -115,8 +115,9 @@ fn months_in_one_process_hold_no_more_than_the_first() {
     assert!(after <= before + cached + 8 * 1024, "memory grew from {before} kB to {after} kB");
     let (before, after) = grown(|held| held.open_files);
     assert!(after <= before + 2, "open files grew from {before} to {after}");
+    // Blocking work has threads of its own, as many as have ever been busy at once.
     let (before, after) = grown(|held| held.threads);
-    assert!(after <= before + 2, "threads grew from {before} to {after}");
+    assert!(after <= before + 16, "threads grew from {before} to {after}");
     let (before, after) = grown(|held| held.inbox_files);
     assert!(after <= before + 1, "exports kept grew from {before} to {after}");
     // The file grows until it is worth a copy; a backup is what it holds.
