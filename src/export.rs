@@ -1,6 +1,6 @@
 //! One export becomes rows, each with the line on which it begins.
 //!
-//! In come bytes through [`std::io::Read`], twice: [`survey()`] looks at all of them once (identity, encoding, whether they
+//! In come bytes through [`std::io::Read`], twice: [`survey()`] looks at all of them once (encoding, whether they
 //! are text at all), [`open`] finds delimiter and header and hands out one row at a time. Out go a [`Header`], [`Row`]s and
 //! findings, or [`Broken`](problem::Broken): the whole file cannot be trusted. Memory does not grow with the file.
 //!
@@ -10,6 +10,7 @@
 pub mod problem;
 
 mod dialect;
+mod digest;
 mod header;
 mod reader;
 mod records;
@@ -21,7 +22,8 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use digest::{Known, RowDigest};
 pub use header::{Header, Wanted};
 pub use reader::{Reader, open};
 pub use row::{KeptRow, Row};
-pub use survey::{Survey, survey};
+pub use survey::{Survey, sha256, survey};

@@ -100,6 +100,23 @@ pub struct Baseline {
     arriving: BTreeMap<ReferenceId, GroupRef>,
     is_paused: bool,
     standing: GroupStanding,
+    alike: Alike,
+}
+
+/// People of a group for whom nothing changes, counted instead of listed: on the confirmed roster as the export names them, or another
+/// source's; in a group with nothing under way; and whom no other row and no other group speaks of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alike {
+    /// Those of the source that plans.
+    pub own: usize,
+    /// Those of other sources.
+    pub of_others: usize,
+}
+
+impl Alike {
+    fn all(self) -> usize {
+        self.own + self.of_others
+    }
 }
 
 /// How far the members of a group can be known.
@@ -119,7 +136,14 @@ impl Baseline {
     /// A group with nothing under way.
     pub fn new(confirmed: Option<ConfirmedRoster>, standing: GroupStanding) -> Self {
         let arriving = BTreeMap::new();
-        Self { confirmed, covered: None, queued: None, arriving, is_paused: false, standing }
+        let alike = Alike::default();
+        Self { confirmed, covered: None, queued: None, arriving, is_paused: false, standing, alike }
+    }
+
+    /// Adds people who are not listed, since nothing changes for them.
+    #[must_use]
+    pub fn with_alike(self, alike: Alike) -> Self {
+        Self { alike, ..self }
     }
 
     /// Adds a payload that the API may be carrying out right now: whoever is in it may be covered already, although nothing
@@ -158,7 +182,7 @@ impl Baseline {
         self.is_paused = is_paused;
     }
 
-    /// Everybody who is, or may be, covered; sorted by reference id.
+    /// Everybody who is, or may be, covered, and is listed; sorted by reference id.
     pub fn covered(&self) -> &[Entry] {
         match &self.covered {
             Some(covered) if !mutants::is_off("in_flight") => covered,
@@ -176,7 +200,8 @@ impl Baseline {
 
     /// Whether somebody is on that roster from its first part on.
     fn will_keep_somebody(&self) -> bool {
-        self.heading_for().iter().any(|entry| !self.arriving.contains_key(&entry.member.reference_id))
+        let is_here = |entry: &Entry| !self.arriving.contains_key(&entry.member.reference_id);
+        self.alike.all() != 0 || self.heading_for().iter().any(is_here)
     }
 
     /// Whom the last of what is queued adds: they are not covered here yet.
@@ -192,7 +217,12 @@ impl Baseline {
 
     /// Members confirmed now.
     pub fn size(&self) -> usize {
-        self.confirmed.as_ref().map_or(0, |roster| roster.members().len())
+        self.confirmed.as_ref().map_or(0, |roster| roster.members().len()) + self.alike.all()
+    }
+
+    /// Everybody who is, or may be, covered, as a number.
+    fn covered_size(&self) -> usize {
+        self.covered().len() + self.alike.all()
     }
 
     /// Whether the group's members are known: something was confirmed, or the group is ours.
@@ -468,6 +498,7 @@ impl Plan<'_> {
     pub fn counts(&self) -> Counts {
         let mut counts =
             Counts { rows: self.input.reading.rows, problems: self.input.reading.invalid_rows, ..Counts::default() };
+        counts.unchanged = self.groups.iter().map(|group| group.alike() as u64).sum();
         for decision in self.groups.iter().flat_map(|group| &group.decisions) {
             match &decision.class {
                 Class::New => counts.new += 1,
@@ -487,7 +518,7 @@ impl Plan<'_> {
 }
 
 impl GroupPlan<'_> {
-    /// The complete roster to submit, sorted by reference id.
+    /// The roster to submit, sorted by reference id: all of it but for people who are counted instead of listed.
     pub fn payload(&self, input: &Input<'_>) -> Vec<Entry> {
         let record = |decision: &Decision<'_>| match decision.after? {
             Record::Same(entry) => Some(entry.clone()),
@@ -546,7 +577,17 @@ impl GroupPlan<'_> {
 
     /// Members after the plan.
     pub fn size(&self) -> usize {
-        self.decisions.iter().filter(|decision| decision.after.is_some()).count()
+        self.decisions.iter().filter(|decision| decision.after.is_some()).count() + self.alike()
+    }
+
+    /// People for whom nothing changes, and about whom there is no decision: they are not listed.
+    pub fn alike(&self) -> usize {
+        self.baseline.map_or(0, |baseline| baseline.alike.all())
+    }
+
+    /// Whether there is a decision about somebody.
+    pub fn decides_about(&self, reference_id: &ReferenceId) -> bool {
+        self.decisions.binary_search_by(|decision| decision.reference_id.cmp(reference_id)).is_ok()
     }
 
     /// Members confirmed before it.

@@ -9,12 +9,14 @@ use chrono::{DateTime, Utc};
 
 use crate::export::problem::{Code, Problem};
 
+pub mod familiar;
 pub mod fingerprint;
 pub mod ids;
 pub mod mapping;
 pub mod member;
 pub mod normalise;
 
+use familiar::Mark;
 use ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use member::Member;
 
@@ -74,6 +76,11 @@ impl ConfirmedRoster {
     /// The members, sorted by reference id.
     pub fn members(&self) -> &[Entry] {
         &self.members
+    }
+
+    /// The members, as their own.
+    pub fn into_members(self) -> Vec<Entry> {
+        self.members
     }
 
     /// The removed, sorted.
@@ -146,7 +153,10 @@ impl Reading {
         if let Ok(at) = self.people.binary_search_by(|person| person.reference_id.cmp(&id)) {
             match self.people.get_mut(at) {
                 // Other rows about them are whole.
-                Some(person) if person.line != line => person.standing = Standing::Conflict,
+                Some(person) if person.line != line => {
+                    person.standing = Standing::Conflict;
+                    person.mark = None;
+                }
                 _ => drop(self.people.remove(at)),
             }
         }
@@ -184,6 +194,8 @@ pub struct Person {
     pub group: Option<GroupRef>,
     /// Whether the person belongs on a roster.
     pub standing: Standing,
+    /// What their only row may be known by in the next export; none where there was anything to say of it.
+    pub mark: Option<Mark>,
 }
 
 /// Whether an export wants a person on a roster.
@@ -253,6 +265,7 @@ mod tests {
             line,
             group: None,
             standing: Standing::Uncovered(Uncovered::Terminated),
+            mark: None,
         }
     }
 

@@ -40,7 +40,7 @@ pub use doubt::Doubt;
 pub use error::StoreError;
 pub use history::{Back, Past, Until, folded};
 pub use ids::Ids;
-pub use rosters::RosterFacts;
+pub use rosters::{Glance, RosterFacts};
 pub use runs::RunFilter;
 
 /// The open store. Clones share it; the database closes, and lets other processes in, when the last one is dropped.
@@ -168,6 +168,25 @@ pub struct Work {
     pub batch: Batch,
     /// The payload, sorted by reference id.
     pub payload: Vec<Entry>,
+}
+
+/// A [`Work`] as it will lie on disk: a run of thousands of rosters is held so while it waits to be recorded.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    /// The batch's record.
+    pub batch: Batch,
+    payload: Vec<u8>,
+}
+
+impl Work {
+    /// Packs it.
+    ///
+    /// # Errors
+    /// When the payload cannot be written, which does not happen.
+    pub fn pack(self) -> Result<Packed, StoreError> {
+        let payload = records::payload(self.batch.batch.as_str().as_bytes(), &self.payload)?;
+        Ok(Packed { batch: self.batch, payload })
+    }
 }
 
 /// What the store knows of a group beside its roster.

@@ -18,8 +18,8 @@ use crate::control::{Answer, ControlError, Export, Progress, Question, Refusal};
 use crate::deliver::{Deliverer, Settings};
 use crate::store::{Store, StoreError};
 use crate::sync::answers::{plan_answer, user_name};
-use crate::sync::examine::{self, ExamineError, Examined};
-use crate::sync::{Desk, choose_source, today, trust};
+use crate::sync::examine::{self, ExamineError, Surveyed};
+use crate::sync::{Desk, choose_source, trust};
 
 use super::{Ending, Failure};
 
@@ -85,7 +85,7 @@ async fn answer_alone(
     let api = HttpApi::new(&config.api, clock.clone());
     let api = api.map_err(|error| Failure::new(Ending::Config, error.to_string()))?;
     let api: Arc<dyn MemberSync> = Arc::new(api);
-    let begun = begin_reading(config, &question, file, &clock)?;
+    let begun = begin_reading(config, &question, file)?;
     let (store, temporary) = open(config, &question)?;
     let config = temporary.as_ref().map_or_else(|| Arc::clone(config), |folder| with_state_in(config, folder.path()));
     {
@@ -147,27 +147,27 @@ fn delivers(question: &Question) -> bool {
 struct Begun {
     export: Export,
     source: Source,
-    reading: JoinSet<Result<Examined, ExamineError>>,
+    survey: JoinSet<Result<Surveyed, ExamineError>>,
 }
 
-fn begin_reading(config: &Config, question: &Question, file: &Path, clock: &Clock) -> Result<Option<Begun>, Failure> {
+fn begin_reading(config: &Config, question: &Question, file: &Path) -> Result<Option<Begun>, Failure> {
     let Question::Plan(export) = question else { return Ok(None) };
     let source = choose_source(config, export.source.as_ref())?.clone();
-    let (path, read_as, today) = (file.to_owned(), source.clone(), today(&source, export.as_of, clock.now()));
-    let mut reading = JoinSet::new();
-    reading.spawn(async move { examine::whole(&path, &read_as, today).await });
-    Ok(Some(Begun { export: export.clone(), source, reading }))
+    let (path, read_as) = (file.to_owned(), source.clone());
+    let mut survey = JoinSet::new();
+    survey.spawn(async move { examine::survey(&path, &read_as).await });
+    Ok(Some(Begun { export: export.clone(), source, survey }))
 }
 
 impl Begun {
     async fn plan(mut self, desk: &Desk, file: &Path) -> Result<Answer, Failure> {
-        let reading = async {
-            match self.reading.join_next().await {
+        let survey = async {
+            match self.survey.join_next().await {
                 Some(Ok(read)) => read,
                 Some(Err(_)) | None => Err(ExamineError::Read(std::io::Error::other("reading ended abnormally"))),
             }
         };
-        let planned = desk.plan_reading(&self.source, (file, &self.export), reading).await;
+        let planned = desk.plan_surveyed(&self.source, (file, &self.export), survey).await;
         Ok(plan_answer(planned.map_err(Refusal::from)?)?)
     }
 }

@@ -203,7 +203,7 @@ async fn check_file(
     let source = source.ok_or_else(|| Failure::new(Ending::Usage, "say which source it is, with --source"))?;
     let today = Clock::system().now().with_timezone(&source.timezone).date_naive();
     let examined = match examine::survey(file, source).await {
-        Ok(survey) => examine::read(file, survey, source, today).await,
+        Ok(mut surveyed) => examine::read(&mut surveyed, source, today, None).await,
         Err(error) => Err(error),
     };
     match examined {

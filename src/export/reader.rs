@@ -9,6 +9,7 @@ use encoding_rs::UTF_8;
 use encoding_rs_io::{DecodeReaderBytes, DecodeReaderBytesBuilder};
 
 use super::dialect::{self, Dialect};
+use super::digest::{Known, RowDigest};
 use super::header::{Header, Wanted};
 use super::problem::{Broken, BrokenCode, Code, Problem};
 use super::records::{Place, Records, unreadable};
@@ -66,6 +67,7 @@ pub fn open<R: Read>(mut input: R, survey: &Survey, format: &Format, wanted: &Wa
             "more rows that are no person (totals, notes, repeated headers) were skipped",
         ),
         stray: Tally::new(Code::Cleaned, "more rows have text behind a closing quote (\"); double quotes inside cells"),
+        scratch: Vec::new(),
     };
     reader.note_survey(survey);
     reader.note_above(n_above, first_above);
@@ -110,6 +112,8 @@ pub struct Reader<R> {
     short: Tally,
     skipped: Tally,
     stray: Tally,
+    /// Where digests are made.
+    scratch: Vec<u8>,
 }
 
 impl<R> fmt::Debug for Reader<R> {
@@ -142,16 +146,25 @@ impl<R: Read> Reader<R> {
     /// `HeaderOnly`, `HeaderTwice` (another header among the rows), `UnclosedQuote`, `CutShort`, `Undecodable` (a row too long
     /// to be one), `Unreadable`.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, Broken> {
+        self.next_unknown(&mut ())
+    }
+
+    /// The next row that may be a person and is not `known`. Those that are known were handed out by an earlier export, without a
+    /// finding, under the same header and with the same settings; they are counted.
+    ///
+    /// # Errors
+    /// As [`Reader::next_row`].
+    pub fn next_unknown(&mut self, known: &mut impl Known) -> Result<Option<Row<'_>>, Broken> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
         if self.is_over {
             return Ok(None);
         }
-        match self.advance() {
-            Ok(Some(place)) => {
+        match self.advance(known) {
+            Ok(Some((place, digest))) => {
                 let n_columns = self.header.names().len();
-                Ok(Some(Row::under(place, &self.record, self.n_named, n_columns)))
+                Ok(Some(Row::under(place, &self.record, self.n_named, n_columns).known_by(digest)))
             }
             Ok(None) => {
                 self.is_over = true;
@@ -175,9 +188,17 @@ impl<R: Read> Reader<R> {
         findings
     }
 
-    /// Reads until `record` holds a row to hand out, and says where it stands.
-    fn advance(&mut self) -> Result<Option<Place>, Broken> {
-        while let Some(place) = self.records.next(&mut self.record)? {
+    /// Reads until `record` holds a row to hand out, and says where it stands and what it can be known by.
+    fn advance(&mut self, known: &mut impl Known) -> Result<Option<(Place, Option<RowDigest>)>, Broken> {
+        loop {
+            self.n_rows += self.records.pass_over(known)?;
+            let Some(place) = self.records.next(&mut self.record)? else { break };
+            let is_plain = place.is_terminated && place.stray_quote.is_none() && self.n_named <= self.record.len();
+            let digest = is_plain.then(|| RowDigest::of_cells(&self.record, self.delimiter, &mut self.scratch));
+            if digest.is_some_and(|digest| known.pass_over(digest, place.line)) {
+                self.n_rows += 1;
+                continue;
+            }
             if let Some(reason) = self.reason_to_skip(place)? {
                 if let Some(reason) = reason {
                     self.skipped.add(place.line, None, || reason.to_owned());
@@ -201,7 +222,7 @@ impl<R: Read> Reader<R> {
             }
             self.fewest_cells = self.fewest_cells.min(n_cells);
             self.n_rows += 1;
-            return Ok(Some(place));
+            return Ok(Some((place, digest)));
         }
         if self.n_rows == 0 {
             let line = self.header.line();

@@ -8,6 +8,7 @@ use std::{fmt, str};
 use csv::StringRecord;
 use csv_core::ReadRecordResult;
 
+use super::digest::{Known, RowDigest};
 use super::problem::{Broken, BrokenCode};
 
 /// No record of an HR export comes near this; a file without line ends must not fill the memory.
@@ -90,6 +91,8 @@ pub(super) struct Records<R> {
     lines: LineCounter,
     text: Vec<u8>,
     ends: Vec<usize>,
+    /// Where digests are made.
+    scratch: Vec<u8>,
 }
 
 impl<R> fmt::Debug for Records<R> {
@@ -115,6 +118,7 @@ impl<R: Read> Records<R> {
             lines: LineCounter::default(),
             text: vec![0; 1024],
             ends: vec![0; 64],
+            scratch: Vec::new(),
         }
     }
 
@@ -180,6 +184,43 @@ impl<R: Read> Records<R> {
         self.start = fed;
         self.hand_over(record, line, (n_text, n_ends))?;
         Ok(Some(place))
+    }
+
+    /// Passes over records that are known by their digest, as far as the next that is not. How many they were. A record with a line end
+    /// of its own in a cell, or with other quotes than it must have, has to be read first.
+    ///
+    /// # Errors
+    /// `Unreadable`.
+    pub(super) fn pass_over(&mut self, known: &mut impl Known) -> Result<u64, Broken> {
+        let mut n_known = 0;
+        while self.skip_breaks()? {
+            let rest = self.buf.get(self.start..self.end).unwrap_or_default();
+            let Some(n_raw) = memchr::memchr(b'\n', rest) else {
+                if self.is_ended || MAX_RECORD <= rest.len() {
+                    break;
+                }
+                self.make_room(self.lines.line())?;
+                self.read()?;
+                continue;
+            };
+            let raw = rest.get(..n_raw).unwrap_or_default();
+            let (row, line) = (raw.strip_suffix(b"\r").unwrap_or(raw), self.lines.line());
+            let is_known = known.pass_over(RowDigest::of_raw(row), line)
+                || (memchr::memchr(b'"', row).is_some()
+                    && RowDigest::of_quoted(row, self.delimiter, &mut self.scratch)
+                        .is_some_and(|digest| known.pass_over(digest, line)));
+            if !is_known {
+                break;
+            }
+            if memchr::memchr(b'\r', raw).is_none() {
+                self.lines.push(b"\n");
+            } else {
+                self.lines.push(rest.get(..=n_raw).unwrap_or_default());
+            }
+            self.start += n_raw + 1;
+            n_known += 1;
+        }
+        Ok(n_known)
     }
 
     /// Passes over line ends; false at the end of the text.
@@ -338,7 +379,7 @@ fn cells_in(raw: &[u8], delimiter: u8) -> usize {
 }
 
 /// Where the quote stands that ends a quoted cell; doubled quotes belong to its text.
-fn closing_quote(quoted: &[u8]) -> Option<usize> {
+pub(super) fn closing_quote(quoted: &[u8]) -> Option<usize> {
     let mut begin = 0;
     loop {
         let at = begin + memchr::memchr(b'"', quoted.get(begin..)?)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use csv::StringRecord;
 
+use super::digest::RowDigest;
 use super::records::Place;
 use super::shape::is_blank;
 
@@ -15,23 +16,29 @@ pub struct Row<'a> {
     n_named: usize,
     n_columns: usize,
     is_open: bool,
+    digest: Option<RowDigest>,
 }
 
 impl<'a> Row<'a> {
     /// A row of these cells under a header of `header_len` columns.
     pub fn new(line: u64, record: &'a StringRecord, header_len: usize) -> Self {
-        Self { line, record, n_named: header_len, n_columns: header_len, is_open: false }
+        Self { line, record, n_named: header_len, n_columns: header_len, is_open: false, digest: None }
     }
 
     /// A row under a header of `n_columns`, of which the last ones may have no name.
     pub(super) fn under(place: Place, record: &'a StringRecord, n_named: usize, n_columns: usize) -> Self {
-        Self { line: place.line, record, n_named, n_columns, is_open: !place.is_terminated }
+        Self { line: place.line, record, n_named, n_columns, is_open: !place.is_terminated, digest: None }
+    }
+
+    /// With what it may be known by in a later export.
+    pub(super) fn known_by(self, digest: Option<RowDigest>) -> Self {
+        Self { digest, ..self }
     }
 
     /// A copy of the row.
     pub fn keep(&self) -> KeptRow {
-        let Self { line, record, n_named, n_columns, is_open } = *self;
-        KeptRow { line, record: record.clone(), n_named, n_columns, is_open }
+        let Self { line, record, n_named, n_columns, is_open, digest } = *self;
+        KeptRow { line, record: record.clone(), n_named, n_columns, is_open, digest }
     }
 
     /// The line on which the row begins, counted from 1 as an editor does.
@@ -61,6 +68,11 @@ impl<'a> Row<'a> {
         self.is_open
     }
 
+    /// What the row can be known by in a later export; none where something was odd about how it is written.
+    pub fn digest(&self) -> Option<RowDigest> {
+        self.digest
+    }
+
     /// Whether cells are missing at the end.
     pub fn is_short(&self) -> bool {
         self.record.len() < self.n_named
@@ -74,13 +86,14 @@ pub struct KeptRow {
     n_named: usize,
     n_columns: usize,
     is_open: bool,
+    digest: Option<RowDigest>,
 }
 
 impl KeptRow {
     /// The row again.
     pub fn row(&self) -> Row<'_> {
-        let Self { line, record, n_named, n_columns, is_open } = self;
-        Row { line: *line, record, n_named: *n_named, n_columns: *n_columns, is_open: *is_open }
+        let Self { line, record, n_named, n_columns, is_open, digest } = self;
+        Row { line: *line, record, n_named: *n_named, n_columns: *n_columns, is_open: *is_open, digest: *digest }
     }
 }
 

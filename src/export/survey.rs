@@ -11,7 +11,7 @@ use super::problem::{Broken, BrokenCode};
 use super::records::{LineCounter, unreadable};
 use crate::config::Format;
 
-/// Large enough that system calls do not show, small enough to stay in the cache between hashing and checking.
+/// Large enough that system calls do not show, small enough to stay in the cache.
 const CHUNK: usize = 64 * 1024;
 
 /// UTF-16 without a mark is recognised from this much of the file: the header alone decides.
@@ -36,8 +36,6 @@ const KNOWN_BINARIES: [(&[u8], &str); 6] = [
 /// What the first pass found out about a file that is text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// SHA-256 of all bytes, in lower-case hexadecimal.
-    pub sha256: String,
     /// Size in bytes.
     pub bytes: u64,
     /// Physical lines, as an editor counts them.
@@ -54,7 +52,7 @@ pub struct Survey {
     pub ends_with_newline: bool,
 }
 
-/// Reads all bytes once: hash, size, encoding. Memory is constant.
+/// Reads all bytes once: size, lines, encoding. Memory is constant.
 ///
 /// A byte-order mark wins over `format.encoding`, which wins over looking. Without both, UTF-16 shows by its NULs, UTF-8 by
 /// being valid, and the rest is taken for Windows-1252 and flagged.
@@ -68,14 +66,12 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
     let head = buf.get(..end).unwrap_or_default();
     refuse_binary(head)?;
     let (mut checker, mark) = Checker::for_head(head, format.encoding);
-    let mut hash = Sha256::new();
     let mut bytes = 0_u64;
     let mut begin = mark;
     let mut hashed = 0;
     loop {
         let is_last = end < buf.len();
         let fresh = buf.get(hashed..end).unwrap_or_default();
-        hash.update(fresh);
         bytes += fresh.len() as u64;
         begin += checker.take(buf.get(begin..end).unwrap_or_default(), is_last)?;
         if is_last {
@@ -90,7 +86,6 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
     let (encoding, encoding_guessed) = checker.verdict()?;
     let seen = &checker.seen;
     Ok(Survey {
-        sha256: format!("{:x}", hash.finalize()),
         bytes,
         lines: if seen.ends_with_newline { seen.lines.breaks() } else { seen.lines.line() },
         encoding,
@@ -99,6 +94,23 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
         foreign_line: seen.foreign,
         ends_with_newline: seen.ends_with_newline,
     })
+}
+
+/// The SHA-256 of all bytes, in lower-case hexadecimal: what an export is recognised by. A pass of its own, since it takes as long as
+/// everything else that is found out about the bytes, and nothing else waits for it.
+///
+/// # Errors
+/// [`Broken`] with `Unreadable`.
+pub fn sha256(mut input: impl Read) -> Result<String, Broken> {
+    let mut hash = Sha256::new();
+    let mut buf = vec![0; CHUNK];
+    loop {
+        let end = fill(&mut input, &mut buf)?;
+        hash.update(buf.get(..end).unwrap_or_default());
+        if end < buf.len() {
+            return Ok(format!("{:x}", hash.finalize()));
+        }
+    }
 }
 
 /// Reads until the buffer is full or the input ends; less than full means the end.

@@ -142,8 +142,7 @@ fn characters_and_line_ends_may_fall_on_any_boundary_of_a_long_file() {
 
 #[test]
 fn the_hash_is_that_of_all_bytes() {
-    let survey = survey("abc".as_bytes(), &Format::default()).unwrap();
-    assert_eq!(survey.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_eq!(sha256("abc".as_bytes()).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 #[test]
@@ -698,4 +697,68 @@ fn the_public_samples_are_read_to_their_end() {
         let outcome = read_example("real", name, "id").unwrap().unwrap_or_else(|broken| panic!("{name}: {broken}"));
         assert!(outcome.long.is_empty() && !outcome.rows.is_empty(), "{name}");
     }
+}
+
+/// Knows the digests that it was given, each once.
+#[derive(Default)]
+struct KnownRows {
+    digests: std::collections::HashSet<RowDigest>,
+    lines: Vec<u64>,
+}
+
+impl Known for KnownRows {
+    fn pass_over(&mut self, row: RowDigest, line: u64) -> bool {
+        let is_known = self.digests.remove(&row);
+        self.lines.extend(is_known.then_some(line));
+        is_known
+    }
+}
+
+/// Rows with their lines, and what they can be known by.
+fn read_but(text: &str, known: &mut KnownRows) -> Vec<(u64, Vec<String>, Option<RowDigest>)> {
+    let survey = survey(text.as_bytes(), &Format::default()).unwrap();
+    let mut reader = open(text.as_bytes(), &survey, &Format::default(), &wanted()).unwrap();
+    let mut rows = Vec::new();
+    while let Some(row) = reader.next_unknown(known).unwrap() {
+        rows.push((row.line(), (0..row.len()).map(|at| row.cell(at).to_owned()).collect(), row.digest()));
+    }
+    assert_eq!(reader.n_rows(), (rows.len() + known.lines.len()) as u64);
+    rows
+}
+
+#[test]
+fn rows_that_are_known_are_passed_over_however_they_are_quoted_and_the_others_keep_their_lines() {
+    let name = |number: usize| format!("Ann{number}");
+    let plain = |numbers: &[usize]| -> String {
+        let rows = numbers.iter().map(|n| format!("E{n},{},\"Lee, Jr\",1980-02-03,d1\n", name(*n)));
+        HEADER.to_owned() + &rows.collect::<String>()
+    };
+    let all = read_but(&plain(&[1, 2, 3, 4, 5]), &mut KnownRows::default());
+    let digests = || -> std::collections::HashSet<RowDigest> { all.iter().filter_map(|row| row.2).collect() };
+    assert_eq!(digests().len(), 5);
+    let known = || KnownRows { digests: digests(), lines: Vec::new() };
+
+    // Another order, somebody new, somebody gone.
+    let mut seen = known();
+    let rows = read_but(&plain(&[5, 9, 1, 2, 4]), &mut seen);
+    assert_eq!(rows.iter().map(|(line, cells, _)| (*line, &*cells[0])).collect::<Vec<_>>(), [(3, "E9")]);
+    assert_eq!(seen.lines, [2, 4, 5, 6]);
+
+    // All quotes that there can be, lines that end otherwise, and a cell of two lines in between.
+    let quoted = plain(&[1, 2]).replace("E1,Ann1", "\"E1\",\"Ann1\"").replace('\n', "\r\n");
+    let quoted =
+        quoted + "E7,\"Ann\n7\",Lee,1980-02-03,d1\r\nE3,Ann3,\"Lee, Jr\",1980-02-03,d1\r\nE8,Ann,Lee,1980-02-03,d1\r\n";
+    let mut seen = known();
+    let rows = read_but(&quoted, &mut seen);
+    assert_eq!(rows.iter().map(|(line, cells, _)| (*line, &*cells[0])).collect::<Vec<_>>(), [(4, "E7"), (7, "E8")]);
+    assert_eq!(seen.lines, [2, 3, 6]);
+
+    // What may be cut off is read whatever it says, and so is the second of two rows that are the same.
+    let mut seen = known();
+    let rows = read_but(plain(&[1, 2, 2, 3]).trim_end(), &mut seen);
+    assert_eq!(
+        rows.iter().map(|(line, cells, digest)| (*line, &*cells[0], digest.is_some())).collect::<Vec<_>>(),
+        [(4, "E2", true), (5, "E3", false)]
+    );
+    assert_eq!(seen.lines, [2, 3]);
 }

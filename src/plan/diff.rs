@@ -24,7 +24,8 @@ pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
         .filter_map(|group| {
             let people = wanted.remove(group).unwrap_or_default();
             let at = Place { input, whereabouts: &whereabouts, group, baseline: input.baselines.get(group) };
-            let is_touched = !people.is_empty() || at.has_own_members();
+            let is_named = !people.is_empty() || input.reading.groups.contains_key(group);
+            let is_touched = is_named || at.has_own_members();
             is_touched.then(|| GroupPlan {
                 group,
                 name: input.reading.groups.get(group).map(String::as_str),
@@ -57,6 +58,9 @@ struct Place<'i, 'a> {
 
 impl<'a> Place<'_, 'a> {
     fn has_own_members(&self) -> bool {
+        if self.baseline.is_some_and(|baseline| baseline.alike.own != 0) {
+            return true;
+        }
         let covered = self.baseline.map_or(&[][..], Baseline::covered);
         let awaited = self.whereabouts.awaited_in(self.group).iter().map(|awaited| awaited.entry);
         let joining = self.baseline.into_iter().flat_map(Baseline::joining);

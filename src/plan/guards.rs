@@ -365,7 +365,7 @@ impl Judge<'_, '_> {
     fn field_changed(&self, groups: &[GroupPlan<'_>]) -> Option<Judgement> {
         let limit = self.input.policy.guards.field_changed?;
         let mut changed: std::collections::BTreeMap<Field, u64> = std::collections::BTreeMap::new();
-        let mut staying = 0;
+        let mut staying: u64 = groups.iter().map(|group| group.alike() as u64).sum();
         for decision in groups.iter().flat_map(|group| &group.decisions) {
             match &decision.class {
                 Class::Changed(fields) | Class::MovedOut { fields, .. } => {
@@ -450,11 +450,12 @@ impl Judge<'_, '_> {
         let tally = Tally::of(group);
         let removed = tally.missing + tally.terminated + tally.moved_out;
         let any = |is: fn(&Decision<'_>) -> bool| group.decisions.iter().any(is);
-        let is_first_part_empty = !any(|decision| decision.after.is_some() && decision.from.is_none());
+        let nobody_stays = |is: fn(&Decision<'_>) -> bool| group.alike() == 0 && !any(is);
+        let is_first_part_empty = nobody_stays(|decision| decision.after.is_some() && decision.from.is_none());
         let is_exchanged =
-            0 < tally.moved_out && !any(|decision| decision.before.is_some() && decision.after.is_some());
+            0 < tally.moved_out && nobody_stays(|decision| decision.before.is_some() && decision.after.is_some());
         // Whoever is not confirmed yet may be covered: by a first roster that is under way.
-        let before = group.baseline.map_or(0, |baseline| baseline.covered().len());
+        let before = group.baseline.map_or(0, Baseline::covered_size);
         let sum = format!("all {before} members of {} would be removed", group.group);
         let (value, target, is_emptied) = if removed == 0 {
             let were_to_stay = group.baseline.is_some_and(Baseline::will_keep_somebody);

@@ -51,6 +51,7 @@ pub fn ask(wanted: &Wanted<'_>, baseline: &Baseline, name: &str) -> Asked {
         line: entry.origin.line,
         group: Some(wanted.group.clone()),
         standing,
+        mark: None,
     };
     for entry in wanted.roster {
         let id = &entry.member.reference_id;

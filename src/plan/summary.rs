@@ -95,7 +95,7 @@ pub fn group(whole: &Plan<'_>, plan: &GroupPlan<'_>) -> GroupReport {
         terminated: Vec::new(),
         missing: Vec::new(),
         kept: Vec::new(),
-        unchanged: 0,
+        unchanged: plan.alike() as u64,
         reasons: reasons::all(&whole.input, plan),
     };
     for decision in &plan.decisions {

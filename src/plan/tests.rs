@@ -80,7 +80,7 @@ fn ids(payload: &[Entry]) -> Vec<&str> {
 }
 
 fn person(reference_id: &str, in_group: Option<&str>, standing: Standing) -> Person {
-    Person { reference_id: id(reference_id), line: 7, group: in_group.map(group), standing }
+    Person { reference_id: id(reference_id), line: 7, group: in_group.map(group), standing, mark: None }
 }
 
 fn covered(reference_id: &str, in_group: &str) -> Person {
@@ -198,7 +198,9 @@ impl Case {
             approval: self.approval.as_ref(),
             now: now(),
         };
-        look(&plan(input), &input)
+        let plan = plan(input);
+        alike::assert_counting_changes_nothing(&plan, &input);
+        look(&plan, &input)
     }
 
     fn class_of(self, reference_id: &str) -> Class {
@@ -820,6 +822,7 @@ fn a_renumbered_file_is_held_whole() {
             line: 2,
             group: Some(group("acme")),
             standing: Standing::Covered(Box::new(renumbered)),
+            mark: None,
         }
     });
     let case = Case::confirmed(&listed)
@@ -1030,4 +1033,5 @@ proptest! {
 
 // === moves between groups ===
 
+mod alike;
 mod moves;

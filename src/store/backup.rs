@@ -76,7 +76,9 @@ impl Counts {
             | Shelf::Changes
             | Shelf::Pieces
             | Shelf::Abroad
-            | Shelf::Traces => {}
+            | Shelf::Traces
+            | Shelf::Familiar
+            | Shelf::Digests => {}
         }
     }
 

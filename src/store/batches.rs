@@ -8,12 +8,15 @@ use chrono::{DateTime, Utc};
 
 use super::envelope::Kind;
 use super::open::generation;
-use super::rosters::draft_group;
+use super::rosters::{draft_group, draft_roster};
 use super::runs::{draft_run, id_of};
 use super::sources::draft_source;
 use super::trees::{Draft, Shelf, Writing};
-use super::{GroupRecord, MemberChange, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records};
+use super::{
+    GroupRecord, MemberChange, Packed, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records,
+};
 use crate::report::{Batch, Phase, Trigger};
+use crate::roster::familiar::Familiar;
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
 use crate::roster::{ConfirmedRoster, Entry};
 
@@ -189,16 +192,31 @@ impl Store {
     /// [`StoreError::OutOfOrder`] for two works of one group, a batch that is not pending or that is on record already;
     /// otherwise when it cannot be written.
     pub fn accept(&self, record: &RunRecord, works: Vec<Work>, source: &SourceState) -> Result<Vec<Batch>, StoreError> {
+        let works = works.into_iter().map(Work::pack).collect::<Result<Vec<_>, _>>()?;
+        self.accept_with(record, works, source, None)
+    }
+
+    /// [`Store::accept`], with what the export's rows said.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn accept_with(
+        &self,
+        record: &RunRecord,
+        works: Vec<Packed>,
+        source: &SourceState,
+        familiar: Option<&Familiar>,
+    ) -> Result<Vec<Batch>, StoreError> {
         let writing = self.inner.trees.write();
-        self.check_works(&works)?;
-        self.check_doubts(record, &works)?;
+        self.check_works(works.iter().map(|work| &work.batch))?;
+        self.check_doubts(record, works.iter().map(|work| &work.batch))?;
         // Payloads first, each for itself: they are large, nothing points to them yet, and what a crash leaves of them
         // is swept when the store is opened.
         let mut batches = Vec::with_capacity(works.len());
-        for Work { batch, payload } in works {
+        for Packed { batch, payload } in works {
             let key = batch.batch.as_str().as_bytes();
             let mut draft = Draft::default();
-            writing.put(&mut draft, Shelf::Payloads, key, &records::payload(key, &payload)?)?;
+            writing.put(&mut draft, Shelf::Payloads, key, &payload)?;
             writing.stage(&draft)?;
             batches.push(batch);
         }
@@ -213,6 +231,10 @@ impl Store {
         {
             let key = keys::accepted(&source.source, &export.sha256);
             writing.put(&mut draft, Shelf::Accepted, &key, &records::text(&key, export.run.as_str()))?;
+        }
+        if let Some(familiar) = familiar {
+            let key = source.source.as_str().as_bytes();
+            writing.put(&mut draft, Shelf::Familiar, key, &records::familiar(key, familiar)?)?;
         }
         self.draft_approved(&writing, &mut draft, (record, source))?;
         for batch in &batches {
@@ -254,8 +276,7 @@ impl Store {
         let key = batch.batch.as_str().as_bytes();
         writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
         if let Some(roster) = roster {
-            let key = batch.group.as_str().as_bytes();
-            writing.put(&mut draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
+            draft_roster(&writing, &mut draft, roster)?;
         }
         self.draft_trace(&writing, &mut draft, &batch.group, (roster, changes))?;
         writing.stage(&draft)
@@ -302,7 +323,7 @@ impl Store {
                 let detail = format!("batch {} cannot wait: another one does", batch.batch);
                 return Err(StoreError::out_of_order(&batch.group, detail));
             }
-            self.check_works(&[Work { batch: batch.clone(), payload: Vec::new() }])?;
+            self.check_works([batch])?;
             let key = batch.batch.as_str().as_bytes();
             let mut staged = Draft::default();
             writing.put(&mut staged, Shelf::Payloads, key, &records::payload(key, payload)?)?;
@@ -328,8 +349,7 @@ impl Store {
                 let detail = format!("batch {} cannot confirm the roster of {}", batch.batch, roster.group);
                 return Err(StoreError::out_of_order(&batch.group, detail));
             }
-            let key = batch.group.as_str().as_bytes();
-            writing.put(&mut draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
+            draft_roster(&writing, &mut draft, roster)?;
         }
         if roster.is_some() {
             self.draft_confirmed(&writing, &mut draft, batch)?;
@@ -391,9 +411,9 @@ impl Store {
         self.batch_id_on(Shelf::Outbox, group)
     }
 
-    fn check_works(&self, works: &[Work]) -> Result<(), StoreError> {
+    fn check_works<'a>(&self, batches: impl IntoIterator<Item = &'a Batch>) -> Result<(), StoreError> {
         let mut groups = BTreeSet::new();
-        for Work { batch, .. } in works {
+        for batch in batches {
             let fault = if !groups.insert(&batch.group) {
                 "is the second of its group in this run"
             } else if batch.phase != Phase::Pending {
@@ -409,11 +429,15 @@ impl Store {
     }
 
     /// Whoever plans for a group in doubt without a person's approval has a fault: nothing of it may be sent.
-    fn check_doubts(&self, record: &RunRecord, works: &[Work]) -> Result<(), StoreError> {
+    fn check_doubts<'a>(
+        &self,
+        record: &RunRecord,
+        batches: impl IntoIterator<Item = &'a Batch>,
+    ) -> Result<(), StoreError> {
         if record.run.trigger == Trigger::Approve {
             return Ok(());
         }
-        for Work { batch, .. } in works {
+        for batch in batches {
             if self.is_doubtful(&batch.group)? {
                 let detail = format!("the record is in doubt, and nobody approved run {}", record.run.run);
                 return Err(StoreError::out_of_order(&batch.group, detail));
@@ -515,7 +539,7 @@ impl Store {
         batch: &Batch,
         payload: &[Entry],
     ) -> Result<(), StoreError> {
-        self.check_works(&[Work { batch: batch.clone(), payload: Vec::new() }])?;
+        self.check_works([batch])?;
         let key = batch.batch.as_str().as_bytes();
         let mut staged = Draft::default();
         writing.put(&mut staged, Shelf::Payloads, key, &records::payload(key, payload)?)?;

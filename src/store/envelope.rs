@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Count = 11,
     Trace = 12,
     Renames = 13,
+    Familiar = 14,
+    Digest = 15,
 }
 
 impl Kind {
@@ -38,7 +40,9 @@ impl Kind {
             | Self::Changes
             | Self::Count
             | Self::Trace
-            | Self::Renames => 1,
+            | Self::Renames
+            | Self::Familiar
+            | Self::Digest => 1,
         }
     }
 
@@ -57,6 +61,8 @@ impl Kind {
             Self::Count => "count",
             Self::Trace => "trace",
             Self::Renames => "renames",
+            Self::Familiar => "familiar rows",
+            Self::Digest => "digest",
         }
     }
 

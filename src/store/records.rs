@@ -15,12 +15,14 @@ use super::envelope::{self, Kind};
 use crate::roster::ids::ReferenceId;
 
 mod entries;
+mod familiar;
 mod journal;
 
 pub(super) use entries::{
-    changes, changes_of, names_any, names_source, payload, payload_of, roster, roster_facts, unchanges, unpayload,
-    unroster,
+    changes, changes_of, glance, names_any, names_source, payload, payload_of, roster, roster_facts, roster_part,
+    unchanges, unpayload, unroster,
 };
+pub(super) use familiar::{digest, familiar, undigest, unfamiliar};
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
 
 /// Level 1: a third of the size for a tenth of the time of the levels that save a little more.

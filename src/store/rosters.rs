@@ -7,7 +7,8 @@ use super::records::{self, GroupV1};
 use super::trees::{Draft, Shelf, Writing};
 use super::{GroupRecord, Store, StoreError};
 use crate::roster::ConfirmedRoster;
-use crate::roster::ids::GroupRef;
+use crate::roster::familiar::{GroupDigest, MemberDigest};
+use crate::roster::ids::{GroupRef, SourceName};
 
 /// What there is to say of a confirmed roster without its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,19 @@ pub struct RosterFacts {
     pub members: u64,
     /// When the API last confirmed it.
     pub confirmed_at: DateTime<Utc>,
+}
+
+/// A member of a confirmed roster, before a record is made of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance<'a> {
+    /// Who: the bytes of their reference id.
+    pub reference_id: &'a [u8],
+    /// The source that owns them.
+    pub source: &'a str,
+    /// Stands for all that was sent about them.
+    pub digest: MemberDigest,
+    /// Whether the API is believed to have them on the plan of their record.
+    pub has_own_plan: bool,
 }
 
 impl Store {
@@ -28,6 +42,41 @@ impl Store {
         let Some(sealed) = self.inner.trees.read(Shelf::Rosters, key)? else { return Ok(None) };
         let roster = records::unroster(key, &sealed)?;
         if &roster.group == group { Ok(Some(roster)) } else { Err(Kind::Roster.corrupt("is of another group")) }
+    }
+
+    /// Looks at everybody on the group's confirmed roster, in the order of their ids, without making a record of them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn glance(&self, group: &GroupRef, each: impl FnMut(&Glance<'_>)) -> Result<(), StoreError> {
+        let key = group.as_str().as_bytes();
+        let sealed = self.inner.trees.read(Shelf::Rosters, key)?;
+        sealed.map_or(Ok(()), |sealed| records::glance(key, &sealed, each))
+    }
+
+    /// What stands for the group's confirmed roster, and the source that owns all of it; none where several do, where the API is believed
+    /// to have somebody on another plan than that of their record, and of rosters that were written before this was recorded.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn group_digest(&self, group: &GroupRef) -> Result<Option<(SourceName, GroupDigest)>, StoreError> {
+        let key = group.as_str().as_bytes();
+        let sealed = self.inner.trees.read(Shelf::Digests, key)?;
+        sealed.map(|sealed| records::undigest(key, &sealed)).transpose()
+    }
+
+    /// The group's confirmed roster with nobody in it but those whose id, in bytes, is wanted; none for a group of which nothing was ever confirmed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn roster_part(
+        &self,
+        group: &GroupRef,
+        is_wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Option<ConfirmedRoster>, StoreError> {
+        let key = group.as_str().as_bytes();
+        let sealed = self.inner.trees.read(Shelf::Rosters, key)?;
+        sealed.map(|sealed| records::roster_part(key, &sealed, is_wanted)).transpose()
     }
 
     /// How large the group's confirmed roster is, and when it was confirmed, without its members; none for a group of which nothing
@@ -134,8 +183,9 @@ impl Store {
             }
             if let Some(mut roster) = self.roster(from)? {
                 roster.group = to.group.clone();
-                writing.put(&mut draft, Shelf::Rosters, new, &records::roster(new, &roster)?)?;
+                draft_roster(&writing, &mut draft, &roster)?;
                 writing.remove(&mut draft, Shelf::Rosters, old)?;
+                writing.remove(&mut draft, Shelf::Digests, old)?;
             }
             let abroad = self.abroad(from)?;
             if !abroad.is_empty() {
@@ -155,4 +205,18 @@ impl Store {
 pub(super) fn draft_group(writing: &Writing<'_>, draft: &mut Draft, record: &GroupRecord) -> Result<(), StoreError> {
     let key = record.group.as_str().as_bytes();
     writing.put(draft, Shelf::Groups, key, &records::json(Kind::Group, key, &GroupV1::from(record))?)
+}
+
+/// Adds a confirmed roster to a transaction, with what stands for it.
+pub(super) fn draft_roster(
+    writing: &Writing<'_>,
+    draft: &mut Draft,
+    roster: &ConfirmedRoster,
+) -> Result<(), StoreError> {
+    let key = roster.group.as_str().as_bytes();
+    writing.put(draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
+    match GroupDigest::of(roster) {
+        Some((owner, digest)) => writing.put(draft, Shelf::Digests, key, &records::digest(key, owner, digest)),
+        None => writing.remove(draft, Shelf::Digests, key),
+    }
 }

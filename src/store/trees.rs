@@ -77,9 +77,13 @@ pub(super) enum Shelf {
     Abroad,
     /// group: four bytes for everybody whom its batches ever spoke of
     Traces,
+    /// source: what the rows of its last accepted export said
+    Familiar,
+    /// group: what stands for its confirmed roster, where one source owns all of it
+    Digests,
 }
 
-pub(super) const SHELVES: [(Shelf, &str); 17] = [
+pub(super) const SHELVES: [(Shelf, &str); 19] = [
     (Shelf::Meta, "meta"),
     (Shelf::Groups, "groups"),
     (Shelf::Sources, "sources"),
@@ -97,6 +101,8 @@ pub(super) const SHELVES: [(Shelf, &str); 17] = [
     (Shelf::Pieces, "pieces"),
     (Shelf::Abroad, "abroad"),
     (Shelf::Traces, "traces"),
+    (Shelf::Familiar, "familiar"),
+    (Shelf::Digests, "digests"),
 ];
 
 /// The open database.

@@ -8,6 +8,7 @@ use super::records::{self, GroupV1, MetaV1, RenameV1, RunV1, SourceV1};
 use super::trees::{SHELVES, Shelf};
 use super::{ChangeKind, MemberChange, Store, StoreError, keys};
 use crate::report::{Batch, Phase, PlanReport, VerifyReport};
+use crate::roster::familiar::GroupDigest;
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
 use crate::roster::member::Member;
 
@@ -42,6 +43,8 @@ pub(super) fn decode(shelf: Shelf, key: &[u8], sealed: &[u8]) -> Result<(), Stor
             let is_sorted = records::untrace(key, sealed)?.is_sorted_by(|a, b| a < b);
             if is_sorted { Ok(()) } else { Err(Kind::Trace.corrupt("is out of order")) }
         }
+        Shelf::Familiar => records::unfamiliar(key, sealed).map(drop),
+        Shelf::Digests => records::undigest(key, sealed).map(drop),
         // Looked at together with the values that they are pieces of.
         Shelf::Pieces => Ok(()),
     }
@@ -235,6 +238,12 @@ impl Store {
         let about = || format!("rosters {group}");
         // What is damaged was said when each record was read.
         let Ok(Some(roster)) = self.roster(group) else { return Ok(()) };
+        let digest = GroupDigest::of(&roster).map(|(owner, digest)| (owner.clone(), digest));
+        if let Ok(Some(known)) = self.group_digest(group)
+            && digest != Some(known)
+        {
+            findings.say(format!("digests {group}: it is that of another roster"));
+        }
         let Some(batches) = findings.over(self.batch_ids_of(group), about)? else { return Ok(()) };
         let trace = match self.inner.trees.read(Shelf::Traces, group.as_str().as_bytes())? {
             Some(sealed) => records::untrace(group.as_str().as_bytes(), &sealed).unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tracing::info;
 
 use crate::config::Source;
-use crate::plan::{Baseline, GroupStanding, Previous};
+use crate::plan::{Alike, Baseline, GroupStanding, Previous};
 use crate::report::Phase;
 use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
 use crate::roster::{ConfirmedRoster, Entry, Loss, Reading};
@@ -22,6 +22,8 @@ pub(super) struct Known {
     pub(super) doubt: Option<Doubt>,
     under_way: Vec<UnderWay>,
     rosters: Vec<ConfirmedRoster>,
+    /// Members of those rosters who are not in them, only counted.
+    alike: BTreeMap<GroupRef, Alike>,
 }
 
 /// The work of one group.
@@ -61,6 +63,11 @@ impl Glimpse {
         Ok(Self { known, of_others })
     }
 
+    /// Of everything that a plan needs.
+    pub(super) fn all(known: Known) -> Self {
+        Self { known, of_others: Vec::new() }
+    }
+
     /// With the groups of others that the reading names, or has people of.
     pub(super) fn complete(self, store: &Store, reading: &Reading) -> Result<Known, StoreError> {
         let Self { mut known, of_others } = self;
@@ -84,12 +91,12 @@ impl Glimpse {
 }
 
 /// Every group with a roster, confirmed, under way, or perhaps in force.
-fn groups_on_record(store: &Store) -> Result<BTreeSet<GroupRef>, StoreError> {
+pub(super) fn groups_on_record(store: &Store) -> Result<BTreeSet<GroupRef>, StoreError> {
     Ok(busy(store)?.into_iter().chain(store.roster_groups()?).collect())
 }
 
 /// The groups with something under way, or perhaps in force.
-fn busy(store: &Store) -> Result<BTreeSet<GroupRef>, StoreError> {
+pub(super) fn busy(store: &Store) -> Result<BTreeSet<GroupRef>, StoreError> {
     Ok(store.groups_with_work()?.into_iter().chain(store.groups_abroad()?).collect())
 }
 
@@ -106,7 +113,7 @@ impl Known {
 
     /// The order matters: a batch that is settled between the two steps is then seen twice, as under way and as confirmed, and
     /// nobody whom it added is overlooked.
-    fn add(&mut self, store: &Store, groups: &[GroupRef]) -> Result<(), StoreError> {
+    pub(super) fn add(&mut self, store: &Store, groups: &[GroupRef]) -> Result<(), StoreError> {
         // Most groups are idle, and to read what is under way waits for whoever writes.
         let busy = busy(store)?;
         for group in groups.iter().filter(|group| busy.contains(group)) {
@@ -116,6 +123,20 @@ impl Known {
             self.rosters.extend(store.roster(group)?);
         }
         Ok(())
+    }
+
+    /// Adds the confirmed roster of a group with nothing under way, and who is left out of it.
+    pub(super) fn add_part(&mut self, roster: Option<ConfirmedRoster>, alike: Alike) {
+        self.alike.extend(roster.iter().map(|roster| (roster.group.clone(), alike)));
+        self.rosters.extend(roster);
+    }
+
+    /// Everybody who is in it.
+    pub(super) fn each_id(&self, mut each: impl FnMut(&ReferenceId)) {
+        let confirmed = self.rosters.iter().flat_map(ConfirmedRoster::members);
+        let under_way = self.under_way.iter().flat_map(|work| [&work.in_flight, &work.queued]).flatten().flatten();
+        confirmed.chain(under_way).for_each(|entry| each(&entry.member.reference_id));
+        self.arriving().for_each(each);
     }
 
     fn work_of(&self, store: &Store, group: &GroupRef) -> Result<Option<UnderWay>, StoreError> {
@@ -204,7 +225,8 @@ impl Known {
         let mut baselines = BTreeMap::new();
         for roster in self.rosters {
             let (group, standing) = (roster.group.clone(), standing(&roster.group));
-            baselines.insert(group, Baseline::new(Some(roster), standing));
+            let alike = self.alike.get(&group).copied().unwrap_or_default();
+            baselines.insert(group, Baseline::new(Some(roster), standing).with_alike(alike));
         }
         let work = self.under_way.iter().map(|work| &work.group);
         for group in reading.groups.keys().chain(work) {

@@ -1,15 +1,17 @@
-//! From a file to what it says: the two passes over the bytes, on a thread of their own.
+//! From a file to what it says: the passes over its bytes, on threads of their own.
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use tokio::task::JoinHandle;
 
 use crate::config::Source;
 use crate::export::problem::{Broken, BrokenCode, Severity};
 use crate::export::{self, KeptRow, Survey};
 use crate::roster::Reading;
+use crate::roster::familiar::{Context, Recognized};
 use crate::roster::mapping::{Collector, Mapping};
 
 /// Rows that change threads together: enough that the hand-over costs nothing beside them.
@@ -24,8 +26,12 @@ pub struct Examined {
     pub name: String,
     /// Of its bytes, lower-case hexadecimal.
     pub sha256: String,
-    /// What it says.
+    /// What it says, but for rows that were passed over.
     pub reading: Reading,
+    /// Under what its rows were read, and for which day.
+    pub context: (Context, NaiveDate),
+    /// The rows that were passed over; none where everything was read.
+    pub recognized: Option<Recognized>,
 }
 
 /// Why there is nothing to plan with.
@@ -65,47 +71,124 @@ fn open(path: &Path) -> Result<File, ExamineError> {
     })
 }
 
+/// What the first pass over an export found out. The hash takes a pass of its own, which is made while the rows are read if nobody asks
+/// for it before.
+#[derive(Debug)]
+pub struct Surveyed {
+    path: PathBuf,
+    survey: Survey,
+    sha256: Hash,
+}
+
+#[derive(Debug)]
+enum Hash {
+    NotBegun,
+    UnderWay(JoinHandle<Result<String, ExamineError>>),
+    Known(String),
+}
+
+impl Surveyed {
+    fn begin_hashing(&mut self) {
+        if matches!(self.sha256, Hash::NotBegun) {
+            let path = self.path.clone();
+            let hashing = tokio::task::spawn_blocking(move || Ok(export::sha256(open(&path)?)?));
+            self.sha256 = Hash::UnderWay(hashing);
+        }
+    }
+
+    /// The SHA-256 of the file's bytes, in lower-case hexadecimal.
+    ///
+    /// # Errors
+    /// [`ExamineError`].
+    pub async fn sha256(&mut self) -> Result<String, ExamineError> {
+        self.begin_hashing();
+        if let Hash::UnderWay(hashing) = &mut self.sha256 {
+            self.sha256 = Hash::Known(hashing.await.map_err(|_| abnormal())??);
+        }
+        match &self.sha256 {
+            Hash::Known(sha256) => Ok(sha256.clone()),
+            Hash::NotBegun | Hash::UnderWay(_) => Err(abnormal()),
+        }
+    }
+}
+
 /// The first pass: what the bytes are.
 ///
 /// # Errors
 /// [`ExamineError`].
-pub async fn survey(path: &Path, source: &Source) -> Result<Survey, ExamineError> {
+pub async fn survey(path: &Path, source: &Source) -> Result<Surveyed, ExamineError> {
     let (path, format) = (path.to_owned(), source.format.clone());
-    blocking(move || Ok(export::survey(open(&path)?, &format)?)).await
+    blocking(move || {
+        let survey = export::survey(open(&path)?, &format)?;
+        Ok(Surveyed { path, survey, sha256: Hash::NotBegun })
+    })
+    .await
 }
 
-/// The second pass: what the rows say.
+/// The last pass: what the rows say. Those that are `familiar` are passed over, if they were read under the same header and
+/// with the same settings.
 ///
 /// # Errors
 /// [`ExamineError`].
-pub async fn read(path: &Path, survey: Survey, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
-    let (path, source) = (path.to_owned(), source.clone());
-    blocking(move || read_now(&path, survey, &source, today)).await
+pub async fn read(
+    surveyed: &mut Surveyed,
+    source: &Source,
+    today: NaiveDate,
+    familiar: Option<Recognized>,
+) -> Result<Examined, ExamineError> {
+    surveyed.begin_hashing();
+    let (path, survey, source) = (surveyed.path.clone(), surveyed.survey.clone(), source.clone());
+    let (name, read) = blocking(move || {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok((name, read_now(&path, &survey, &source, today, familiar)?))
+    })
+    .await?;
+    let Read { reading, context, recognized } = read;
+    Ok(Examined { name, sha256: surveyed.sha256().await?, reading, context, recognized })
 }
 
-/// Both passes.
+/// All passes.
 ///
 /// # Errors
 /// [`ExamineError`].
 pub async fn whole(path: &Path, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
-    let survey = survey(path, source).await?;
-    read(path, survey, source, today).await
+    let mut surveyed = survey(path, source).await?;
+    read(&mut surveyed, source, today, None).await
 }
 
-/// [`read`], on this thread.
-///
-/// # Errors
-/// [`ExamineError`].
-pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
+/// What the last pass brings.
+struct Read {
+    reading: Reading,
+    context: (Context, NaiveDate),
+    recognized: Option<Recognized>,
+}
+
+/// [`read`], on this thread and one more.
+fn read_now(
+    path: &Path,
+    survey: &Survey,
+    source: &Source,
+    today: NaiveDate,
+    familiar: Option<Recognized>,
+) -> Result<Read, ExamineError> {
     let mapping = Mapping::new(source);
-    let mut reader = export::open(open(path)?, &survey, &source.format, &mapping.wanted())?;
+    let mut reader = export::open(open(path)?, survey, &source.format, &mapping.wanted())?;
+    let Source { format, columns, group, plan, eligibility, .. } = source;
+    let context =
+        Context::of(reader.header().names(), reader.delimiter(), &(format, columns, group, plan, eligibility));
+    let mut recognized = familiar.filter(|familiar| familiar.context() == context);
     let mut collector = Collector::new(mapping.bind(reader.header()), today);
     // Taking the bytes apart and making sense of the cells are about equal work: a thread for each.
     let (hand_over, handed_over) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
-    let findings = std::thread::scope(|scope| {
+    let (findings, n_rows, recognized) = std::thread::scope(|scope| {
         let parsing = scope.spawn(move || {
             let mut batch: Vec<KeptRow> = Vec::with_capacity(ROWS_A_BATCH);
-            while let Some(row) = reader.next_row()? {
+            loop {
+                let row = match &mut recognized {
+                    Some(recognized) => reader.next_unknown(recognized)?,
+                    None => reader.next_row()?,
+                };
+                let Some(row) = row else { break };
                 batch.push(row.keep());
                 if batch.len() == ROWS_A_BATCH {
                     let full = std::mem::replace(&mut batch, Vec::with_capacity(ROWS_A_BATCH));
@@ -115,7 +198,7 @@ pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) 
                 }
             }
             drop(hand_over.send(batch));
-            Ok::<_, Broken>(reader.findings())
+            Ok::<_, Broken>((reader.findings(), reader.n_rows(), recognized))
         });
         for batch in handed_over {
             for kept in &batch {
@@ -127,8 +210,13 @@ pub fn read_now(path: &Path, survey: Survey, source: &Source, today: NaiveDate) 
     let mut reading = collector.finish();
     reading.problems.extend(findings);
     reading.problems.sort_by_key(|problem| problem.line);
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Examined { name, sha256: survey.sha256, reading })
+    if let Some(recognized) = &recognized {
+        reading.rows = n_rows;
+        for (group, name) in recognized.groups() {
+            reading.groups.entry(group).or_insert(name);
+        }
+    }
+    Ok(Read { reading, context: (context, today), recognized })
 }
 
 /// Why a file of which not one row can be used is rejected: there is nothing in it that an approval could release.
@@ -154,6 +242,10 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         // Without the error: it repeats the message of a panic, which may name people.
-        Err(_) => Err(ExamineError::Read(io::Error::other("reading ended abnormally; the log has the place"))),
+        Err(_) => Err(abnormal()),
     }
+}
+
+fn abnormal() -> ExamineError {
+    ExamineError::Read(io::Error::other("reading ended abnormally; the log has the place"))
 }

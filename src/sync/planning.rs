@@ -10,12 +10,13 @@ use crate::control::Export;
 use crate::export::problem::Broken;
 use crate::plan::{self, Approval, Plan, reasons};
 use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport, Reason};
+use crate::roster::familiar::Familiar;
 use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
-use crate::roster::{Absence, Loss};
-use crate::store::{AcceptedExport, FileEnding, GroupRecord, Store, StoreError, Work};
+use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
+use crate::store::{AcceptedExport, FileEnding, GroupRecord, Packed, Store, StoreError, Work};
 
 use super::baseline::{self, Glimpse};
-use super::examine::{self, ExamineError, Examined};
+use super::examine::{self, ExamineError, Examined, Surveyed};
 use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
@@ -36,15 +37,26 @@ pub(super) enum Purpose {
     },
 }
 
+impl Purpose {
+    fn is_carried_out(&self) -> bool {
+        match self {
+            Self::Look { .. } => false,
+            Self::Carry { .. } => true,
+        }
+    }
+}
+
 /// A plan and all that carrying it out needs, free of borrows.
 pub(super) struct Planned {
     pub(super) report: PlanReport,
     pub(super) counts: Counts,
-    pub(super) works: Vec<Work>,
+    pub(super) works: Vec<Packed>,
     pub(super) is_held_whole: bool,
     pub(super) absences: BTreeMap<ReferenceId, Absence>,
     pub(super) losses: Vec<Loss>,
     pub(super) ending: FileEnding,
+    /// What the next export of the source need not be read for; none of a plan that is only looked at.
+    pub(super) familiar: Option<Familiar>,
 }
 
 /// How an export ends, beside the last accepted one of its source; looked at again, it is what it was then.
@@ -122,14 +134,14 @@ impl Desk {
             }
             Ok(Planned {
                 counts: plan.counts(),
-                works: match &purpose {
-                    Purpose::Look { .. } => Vec::new(),
-                    Purpose::Carry { .. } => works(store, &plan, &input)?,
-                },
+                works: if purpose.is_carried_out() { works(store, &plan, &input)? } else { Vec::new() },
                 is_held_whole: plan.is_held_whole,
                 absences: plan.absences,
                 losses: plan.losses,
                 ending,
+                familiar: purpose
+                    .is_carried_out()
+                    .then(|| Familiar::of(examined.context, examined.recognized.as_ref(), &examined.reading)),
                 report,
             })
         });
@@ -155,27 +167,24 @@ impl Desk {
         source: &SourceName,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let source = self.source(source)?;
-        let reading = examine::whole(path, source, today(source, export.as_of, self.clock.now()));
-        self.plan_reading(source, (path, export), reading).await
+        self.plan_surveyed(source, (path, export), examine::survey(path, source)).await
     }
 
-    /// [`Desk::plan_file`] for whoever has begun to read the export already.
+    /// [`Desk::plan_file`] for whoever has begun to look at the export already.
     ///
     /// # Errors
     /// As there.
-    pub async fn plan_reading(
+    pub async fn plan_surveyed(
         &self,
         source: &Source,
         (path, export): (&Path, &Export),
-        reading: impl Future<Output = Result<Examined, ExamineError>>,
+        survey: impl Future<Output = Result<Surveyed, ExamineError>>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
-        let known = async {
-            self.look_at_inbox(source).await?;
-            self.glimpse(source).await
-        };
-        let (examined, known) = tokio::join!(reading, known);
-        let examined = match examined {
-            Ok(examined) => Examined { name: export.name.clone(), ..examined },
+        let today = today(source, export.as_of, self.clock.now());
+        self.look_at_inbox(source).await?;
+        let looked = self.look(source, survey, today).await?;
+        let (examined, known) = match looked {
+            Ok((examined, known)) => (Examined { name: export.name.clone(), ..examined }, known),
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
             Err(ExamineError::Read(error)) => return Err(unreadable(path, error)),
         };
@@ -185,28 +194,49 @@ impl Desk {
         let found = if self.config.api.key.is_some() { self.find_groups(&examined).await?.theirs } else { Vec::new() };
         let run = self.store.ids().run(self.clock.now());
         let purpose = Purpose::Look { modified: export.modified, found };
-        let planned = self.plan(source, &run, (examined, known?), purpose).await?;
+        let planned = self.plan(source, &run, (examined, known), purpose).await?;
         Ok(Ok((planned.report, planned.counts)))
     }
 }
 
 /// One batch for each group whose roster changes.
-fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Result<Vec<Work>, StoreError> {
+fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Result<Vec<Packed>, StoreError> {
     if plan.is_held_whole {
         return Ok(Vec::new());
     }
     let changed = plan.groups.iter().filter(|group| group.is_changed());
     let work = |group: &plan::GroupPlan<'_>| {
-        let payload = group.payload(input);
+        let payload = whole_payload(store, group, input)?;
         let (id, removals) = (store.ids().batch(input.now), group.removals().map(|removals| removals as u64));
         let mut batch = Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals);
         batch.moves_in = group.moves_in().into_iter().map(Arrival::from).collect();
         batch.moves_out = group.moves_out();
         batch.reasons = reasons::of_removals(input, group);
         batch.reasons.extend(earlier_reasons(store, group)?);
-        Ok(Work { batch, payload })
+        Work { batch, payload }.pack()
     };
     changed.map(work).collect()
+}
+
+/// The whole roster to submit: with those for whom nothing changes.
+fn whole_payload(
+    store: &Store,
+    group: &plan::GroupPlan<'_>,
+    input: &plan::Input<'_>,
+) -> Result<Vec<Entry>, StoreError> {
+    let decided = group.payload(input);
+    if group.alike() == 0 {
+        return Ok(decided);
+    }
+    let members = store.roster(group.group)?.map(ConfirmedRoster::into_members).unwrap_or_default();
+    let alike: Vec<Entry> =
+        members.into_iter().filter(|entry| !group.decides_about(&entry.member.reference_id)).collect();
+    // Whoever was counted has to be there: a roster without them would end their coverage.
+    if alike.len() != group.alike() {
+        let detail = "its roster is another one than the plan was made for".to_owned();
+        return Err(StoreError::OutOfOrder { group: group.group.clone(), detail });
+    }
+    Ok(crate::roster::merged(decided, alike))
 }
 
 /// Why people are left out who were left out by what is queued already: the batch that takes its place must say it as well.

@@ -11,7 +11,7 @@ use rosterd::api::MemberSync;
 use rosterd::clock::Clock;
 use rosterd::config::{self, Config, Environment};
 use rosterd::control::server::{Answerer, Body};
-use rosterd::control::{Answer, Question, Refusal};
+use rosterd::control::{self, Answer, Question, Refusal};
 use rosterd::deliver::{self, Deliverer};
 use rosterd::intake::settle::{Ready, Thing};
 use rosterd::intake::spool::Spool;
@@ -50,10 +50,40 @@ pub(crate) type Step<T = ()> = Result<T, Violation>;
 /// What runs, until it is stopped or killed.
 struct Process {
     desk: Arc<Desk>,
+    /// Passes over no row of an export.
+    whole: Arc<Desk>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     asked: JoinSet<Result<Answer, Refusal>>,
     put_off: Vec<Job>,
+}
+
+/// Plans an export twice, once passing over what is familiar and once reading all of it: the plans must be the same. Deliveries go on
+/// meanwhile, so that only what comes out twice counts.
+async fn compare_plans(desk: &Desk, whole: &Desk, job: &Job) -> Step {
+    let source = desk.source(&job.source).unwrap();
+    let export = control::Export {
+        name: job.file.name.clone(),
+        source: Some(job.source.clone()),
+        as_of: job.as_of,
+        modified: job.file.modified,
+        size: 0,
+    };
+    let path = &job.file.path;
+    for _ in 0..3 {
+        let quick = desk.plan_file(path, &export, &source.name).await;
+        let slow = whole.plan_file(path, &export, &source.name).await;
+        // Where the API has to be asked it may fail, and a store that was stopped answers nothing.
+        let (Ok(quick), Ok(slow)) = (quick, slow) else { return Ok(()) };
+        if quick == slow {
+            return Ok(());
+        }
+        let Ok(again) = desk.plan_file(path, &export, &source.name).await else { return Ok(()) };
+        if quick == again {
+            return Err(Violation::new("P7", format!("{}: {quick:#?}\nand with all rows read {slow:#?}", export.name)));
+        }
+    }
+    Ok(())
 }
 
 /// Everything.
@@ -195,7 +225,7 @@ impl<'h> Rig<'h> {
             self.settle(MOST_PATIENCE).await?;
             self.look().await?;
         }
-        self.converge().await
+        Box::pin(self.converge()).await
     }
 
     fn say(&self, what: impl FnOnce() -> String) {
@@ -412,6 +442,9 @@ impl<'h> Rig<'h> {
         let Some(process) = &self.process else { return Ok(()) };
         let desk = Arc::clone(&process.desk);
         let begun = Instant::now();
+        Box::pin(compare_plans(&desk, &process.whole, &job)).await?;
+        self.tally.spend("plans compared", begun);
+        let begun = Instant::now();
         let passed = tokio::time::timeout(Duration::from_secs(24 * 3600), desk.pass(job.clone())).await;
         self.tally.spend("passes", begun);
         match passed {
@@ -521,8 +554,11 @@ impl<'h> Rig<'h> {
         });
         let settings = deliver::Settings { poll: self.config.poll, max_in_flight: self.config.api.max_in_flight };
         let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), self.clock.clone(), settings);
-        let desk =
-            Arc::new(Desk::new(Arc::clone(&self.config), store, api, self.clock.clone(), Arc::clone(&deliverer)));
+        let new_desk = || {
+            let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
+            Desk::new(config, store.clone(), Arc::clone(&api), clock, Arc::clone(&deliverer))
+        };
+        let (desk, whole) = (Arc::new(new_desk()), Arc::new(new_desk().reading_all()));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let stopped = stop.clone();
@@ -532,7 +568,7 @@ impl<'h> Rig<'h> {
         });
         desk.tidy().await;
         desk.sweep_copies().await;
-        self.process = Some(Process { desk, stop, tasks, asked: JoinSet::new(), put_off: Vec::new() });
+        self.process = Some(Process { desk, whole, stop, tasks, asked: JoinSet::new(), put_off: Vec::new() });
         for into in 0..self.history.shape.sources.len() {
             let inbox = self.home.path().join(format!("in{into}"));
             for file in Spool::open(&inbox).unwrap().claimed().unwrap() {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 
 use super::bind::Bound;
 use super::cells::Cells;
@@ -14,6 +14,7 @@ use super::record::Reader;
 use super::words::{GroupWord, PlanWord, Words};
 use crate::export::Row;
 use crate::export::problem::Code;
+use crate::roster::familiar::Mark;
 use crate::roster::ids::ReferenceId;
 use crate::roster::{OpenRow, Reading, Uncovered};
 
@@ -103,19 +104,22 @@ impl Collector {
             GroupWord::Group(group) => (Some(group), None),
             GroupWord::Problem(problem) => (None, Some(problem)),
             GroupWord::Ignored => {
-                return Draft { id, line, group: None, start: None, claim: Claim::Uncovered(Uncovered::Ignored) };
+                let claim = Claim::Uncovered(Uncovered::Ignored);
+                return Draft { id, line, group: None, start: None, claim, mark: None };
             }
         };
         let period = eligibility::read(bound, cells, words, *today, findings);
         let start = period.start;
         if let Today::Uncovered(why) = period.today {
-            return Draft { id, line, group, start, claim: Claim::Uncovered(why) };
+            let claim = Claim::Uncovered(why);
+            return Draft { id, line, group, start, mark: mark(row, &claim, period.until, findings), claim };
         }
         let plan_cell = bound.plan.as_ref().map_or("", |column| cells.trimmed(column));
         let plan = match words.plan(&bound.rules, plan_cell) {
             PlanWord::Plan(plan) => Some(plan),
             PlanWord::Waived if period.today == Today::Covered => {
-                return Draft { id, line, group, start, claim: Claim::Uncovered(Uncovered::Waived) };
+                let claim = Claim::Uncovered(Uncovered::Waived);
+                return Draft { id, line, group, start, claim, mark: None };
             }
             PlanWord::Waived => None,
             PlanWord::Problem(problem) => {
@@ -131,7 +135,27 @@ impl Collector {
             Some(member) if !findings.row_is_invalid() => Claim::Covered(Box::new(member)),
             Some(_) | None => Claim::Invalid,
         };
-        Draft { id, line, group, start, claim }
+        let mark = mark(row, &claim, period.until, findings).filter(|_| is_plainly_born(&claim, *today));
+        Draft { id, line, group, start, claim, mark }
+    }
+}
+
+/// What a row may be known by in the next export: nothing where there is anything to say of it.
+fn mark(row: &Row<'_>, claim: &Claim, until: NaiveDate, findings: &Findings) -> Option<Mark> {
+    let is_settled = match claim {
+        Claim::Covered(_)
+        | Claim::Uncovered(Uncovered::Terminated | Uncovered::EndedLongAgo | Uncovered::NotStarted) => true,
+        Claim::Uncovered(Uncovered::Between | Uncovered::Waived | Uncovered::Ignored) | Claim::Invalid => false,
+    };
+    let row = row.digest().filter(|_| is_settled && findings.row_is_clean())?;
+    Some(Mark { row, until })
+}
+
+/// Whether the birth date is read alike all year: of two digits, this year's may mean this century from some day on.
+fn is_plainly_born(claim: &Claim, today: NaiveDate) -> bool {
+    match claim {
+        Claim::Covered(member) => !matches!(today.year() - member.date_of_birth.year(), 0 | 100),
+        Claim::Uncovered(_) | Claim::Invalid => true,
     }
 }
 

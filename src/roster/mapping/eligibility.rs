@@ -22,6 +22,8 @@ pub(super) struct Period {
     pub(super) start: Option<NaiveDate>,
     /// Whether the row covers today.
     pub(super) today: Today,
+    /// The first day on which it may say something else.
+    pub(super) until: NaiveDate,
 }
 
 /// Whether a row covers today.
@@ -42,7 +44,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Period {
     let Some(rule) = &bound.rules.eligibility else {
-        return Period { start: None, today: Today::Covered };
+        return Period { start: None, today: Today::Covered, until: end_of_year(today) };
     };
     let status = match &bound.status {
         None => Ok(StatusWord::Covered),
@@ -59,13 +61,36 @@ pub(super) fn read(
     };
     let start = date(bound.start.as_ref());
     let end = date(bound.end.as_ref());
+    let until = changes_on(start.ok().flatten(), end.ok().flatten(), today, rule.coverage_ends);
     let today = match (status, start, end) {
         (Ok(status), Ok(start), Ok(end)) => {
             covered(status, start, end, today, rule.coverage_ends).map_or(Today::Covered, Today::Uncovered)
         }
         (Err(()), _, _) | (_, Err(()), _) | (_, _, Err(())) => Today::Unknown,
     };
-    Period { start: start.ok().flatten(), today }
+    Period { start: start.ok().flatten(), today, until }
+}
+
+/// The first day after today on which [`covered`] may answer something else: each of its comparisons changes once, and years of two
+/// digits are read anew each year.
+fn changes_on(start: Option<NaiveDate>, end: Option<NaiveDate>, today: NaiveDate, ends: CoverageEnds) -> NaiveDate {
+    let last_day = end.map(|end| last_day(end, ends));
+    let ended = last_day.and_then(|last_day| last_day.succ_opt());
+    let long_ago = ended.and_then(|ended| ended.checked_add_days(LONG_AGO));
+    let days = [start, ended, long_ago].into_iter().flatten().filter(|day| today < *day);
+    days.chain([end_of_year(today)]).min().unwrap_or(today)
+}
+
+/// The first day of the next year.
+fn end_of_year(today: NaiveDate) -> NaiveDate {
+    NaiveDate::from_ymd_opt(today.year() + 1, 1, 1).unwrap_or(today)
+}
+
+fn last_day(end: NaiveDate, ends: CoverageEnds) -> NaiveDate {
+    match ends {
+        CoverageEnds::TerminationDate => end,
+        CoverageEnds::EndOfMonth => end_of_month(end),
+    }
 }
 
 /// Why a row does not cover today; `None` when it does.
@@ -76,10 +101,7 @@ fn covered(
     today: NaiveDate,
     ends: CoverageEnds,
 ) -> Option<Uncovered> {
-    let last_day = end.map(|end| match ends {
-        CoverageEnds::TerminationDate => end,
-        CoverageEnds::EndOfMonth => end_of_month(end),
-    });
+    let last_day = end.map(|end| last_day(end, ends));
     let started = start.is_none_or(|start| start <= today);
     // Somebody hired again after they left, or who will be: the end belongs to the time before, and covers them to its last day.
     let is_hired_again = start.zip(end).is_some_and(|(start, end)| end < start);
@@ -145,6 +167,8 @@ pub(super) fn note_date(findings: &mut Findings, column: &Column, problem: DateP
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn day(text: &str) -> NaiveDate {
@@ -249,6 +273,25 @@ mod tests {
     fn judge(today: &str, cases: &[Case<'_>]) {
         for (status, start, end, ends, expected, what) in cases {
             assert_eq!(covered(*status, start.map(day), end.map(day), day(today), *ends), *expected, "{what}");
+        }
+    }
+
+    proptest! {
+        /// Until the day that is told a row says what it says today.
+        #[test]
+        fn a_row_says_the_same_until_the_day_that_is_told(
+            start in prop::option::of(0_u64..1500), end in prop::option::of(0_u64..1500), today in 0_u64..1500,
+            is_terminated: bool, at_month_end: bool,
+        ) {
+            let first = day("2023-01-01");
+            let on = |days: u64| first + Days::new(days);
+            let (start, end, today) = (start.map(on), end.map(on), on(today));
+            let status = if is_terminated { StatusWord::Terminated } else { StatusWord::Covered };
+            let ends = if at_month_end { CoverageEnds::EndOfMonth } else { CoverageEnds::TerminationDate };
+            let said = |today| covered(status, start, end, today, ends);
+            let until = changes_on(start, end, today, ends);
+            prop_assert!(today < until);
+            prop_assert!(today.iter_days().take_while(|day| *day < until).all(|day| said(day) == said(today)));
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Findings {
     line: u64,
     reference_id: Option<ReferenceId>,
     errors_in_row: u64,
+    /// Whether there is nothing to say of the row.
+    is_clean: bool,
 }
 
 impl Findings {
@@ -27,6 +29,7 @@ impl Findings {
         self.line = line;
         self.reference_id = None;
         self.errors_in_row = 0;
+        self.is_clean = true;
     }
 
     /// Whose row it is.
@@ -39,6 +42,11 @@ impl Findings {
         0 < self.errors_in_row
     }
 
+    /// Whether nothing was found in the row.
+    pub(super) fn row_is_clean(&self) -> bool {
+        self.is_clean
+    }
+
     /// Something about the row being read. The message must not repeat a personal cell.
     pub(super) fn note(&mut self, code: Code, column: Option<&Column>, message: impl fmt::Display) {
         self.note_header(code, column.map(|column| &*column.name), message);
@@ -46,6 +54,7 @@ impl Findings {
 
     /// The same, with the column's header.
     pub(super) fn note_header(&mut self, code: Code, header: Option<&str>, message: impl fmt::Display) {
+        self.is_clean = false;
         match code.severity() {
             Severity::Error => self.errors_in_row += 1,
             Severity::Warning => {

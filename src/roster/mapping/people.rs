@@ -14,6 +14,7 @@ use compact_str::CompactString;
 use super::bind::Bound;
 use super::findings::Findings;
 use crate::export::problem::Code;
+use crate::roster::familiar::Mark;
 use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Person, Standing, Uncovered};
@@ -32,6 +33,8 @@ pub(super) struct Draft {
     /// The first day of the row's period.
     pub(super) start: Option<NaiveDate>,
     pub(super) claim: Claim,
+    /// What the row may be known by, where nothing was found in it.
+    pub(super) mark: Option<Mark>,
 }
 
 /// The claim itself.
@@ -97,7 +100,7 @@ impl Draft {
             Claim::Uncovered(why) => Standing::Uncovered(why),
             Claim::Invalid => Standing::Invalid,
         };
-        Person { reference_id: self.id, line: self.line, group: self.group, standing }
+        Person { reference_id: self.id, line: self.line, group: self.group, standing, mark: self.mark }
     }
 }
 
@@ -160,7 +163,13 @@ impl<'b> Settler<'b> {
                 differing.join(", ")
             );
             self.note(&first, Code::Conflict, differing.first().copied(), message);
-            return Person { reference_id: first.id, line: first.line, group, standing: Standing::Conflict };
+            return Person {
+                reference_id: first.id,
+                line: first.line,
+                group,
+                standing: Standing::Conflict,
+                mark: None,
+            };
         }
         let rank = rows().map(|row| row.rank(latest)).min().unwrap_or_default();
         let group = if rank == 0 { group } else { shared_group(rows().filter(|row| row.rank(latest) == rank)) };
@@ -172,7 +181,8 @@ impl<'b> Settler<'b> {
             let message = format_args!("{} are about one person and were read as one.", named(&lines));
             self.note(&deciding, Code::RowsJoined, None, message);
         }
-        Person { group, ..deciding.into_person() }
+        // Known by one of its rows it would be known by half of what is said.
+        Person { group, mark: None, ..deciding.into_person() }
     }
 
     /// The headers in which rows that count contradict each other.
@@ -246,6 +256,7 @@ impl<'b> Settler<'b> {
             *rows_lost += 1 + joined.get(&person.line).unwrap_or(&0);
         }
         person.standing = Standing::Conflict;
+        person.mark = None;
         findings.begin(person.line);
         findings.identify(&person.reference_id);
         let mut lines = lines.to_vec();

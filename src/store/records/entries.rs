@@ -9,10 +9,11 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, positional, read_positional, read_start, unpack};
+use crate::roster::familiar::{MemberDigest, plan_seed};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Address, Member};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
-use crate::store::{ChangeKind, MemberChange, RosterFacts, StoreError};
+use crate::store::{ChangeKind, Glance, MemberChange, RosterFacts, StoreError};
 
 #[derive(Serialize, Deserialize)]
 struct RosterV1<'a> {
@@ -66,6 +67,12 @@ enum ChangeKindV1 {
 /// Seconds since 1970 and nanoseconds.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct TimeV1(i64, u32);
+
+impl TimeV1 {
+    fn time(self) -> Result<DateTime<Utc>, StoreError> {
+        DateTime::from_timestamp(self.0, self.1).ok_or_else(bad_value)
+    }
+}
 
 #[derive(Default, Serialize, Deserialize)]
 struct TablesV1<'a> {
@@ -220,19 +227,167 @@ pub(in crate::store) fn unroster(key: &[u8], sealed: &[u8]) -> Result<ConfirmedR
     let group: GroupRef = reader.id(group)?;
     let members = members.iter().map(|entry| reader.entry(entry)).collect::<Result<Vec<_>, _>>()?;
     let former = former.into_iter().map(|id| reader.id(id)).collect::<Result<Vec<_>, _>>()?;
-    let confirmed_at = DateTime::<Utc>::from_timestamp(confirmed_at.0, confirmed_at.1).ok_or_else(|| reader.bad())?;
-    Ok(ConfirmedRoster::new(group, members, former, confirmed_at))
+    Ok(ConfirmedRoster::new(group, members, former, confirmed_at.time()?))
+}
+
+/// Looks at everybody in a confirmed roster without making a record of them.
+pub(in crate::store) fn glance(key: &[u8], sealed: &[u8], mut each: impl FnMut(&Glance<'_>)) -> Result<(), StoreError> {
+    let body = unpack(Kind::Roster, key, sealed)?;
+    let (start, mut rest) = RosterStartV1::read(&body)?;
+    let plans: Vec<u64> = start.tables.plans.iter().map(|plan| plan_seed(plan)).collect();
+    for _ in 0..rest.number()? {
+        let raw = RawEntry::read(&mut rest)?;
+        let plan_seed = *pick(&plans, raw.plan)?;
+        each(&Glance {
+            reference_id: raw.reference_id,
+            source: pick(&start.tables.sources, raw.source)?,
+            digest: MemberDigest::of_parts(plan_seed, raw.head, raw.tail),
+            has_own_plan: raw.plan == raw.subscribed_plan,
+        });
+    }
+    Ok(())
+}
+
+/// Reads those members of a confirmed roster who are `wanted`; the roster has nobody else.
+pub(in crate::store) fn roster_part(
+    key: &[u8],
+    sealed: &[u8],
+    mut is_wanted: impl FnMut(&[u8]) -> bool,
+) -> Result<ConfirmedRoster, StoreError> {
+    let body = unpack(Kind::Roster, key, sealed)?;
+    let (RosterStartV1 { group, confirmed_at, tables }, mut rest) = RosterStartV1::read(&body)?;
+    let reader = TableReader::new(Kind::Roster, &tables)?;
+    let mut wanted = Vec::new();
+    for _ in 0..rest.number()? {
+        let entry = rest.0;
+        if is_wanted(RawEntry::read(&mut rest)?.reference_id) {
+            wanted.push(reader.entry(&read_start(Kind::Roster, entry)?)?);
+        }
+    }
+    let former: Vec<&str> = read_positional(Kind::Roster, rest.0)?;
+    let former = former.into_iter().map(|id| reader.id(id)).collect::<Result<Vec<_>, _>>()?;
+    Ok(ConfirmedRoster::new(reader.id(group)?, wanted, former, confirmed_at.time()?))
+}
+
+/// What a roster begins with.
+#[derive(Deserialize)]
+struct RosterStartV1<'a> {
+    group: &'a str,
+    confirmed_at: TimeV1,
+    #[serde(borrow)]
+    tables: TablesV1<'a>,
+}
+
+impl<'a> RosterStartV1<'a> {
+    /// With what follows: the members, after their number.
+    fn read(body: &'a [u8]) -> Result<(Self, Raw<'a>), StoreError> {
+        postcard::take_from_bytes(body)
+            .map(|(start, rest)| (start, Raw(rest)))
+            .map_err(|_| Kind::Roster.corrupt("cannot be read"))
+    }
+}
+
+/// An [`EntryV1`] whose fields are found and not read.
+struct RawEntry<'a> {
+    reference_id: &'a [u8],
+    /// What stands before the plan, and between it and the source.
+    head: &'a [u8],
+    tail: &'a [u8],
+    plan: u64,
+    source: u64,
+    subscribed_plan: u64,
+}
+
+impl<'a> RawEntry<'a> {
+    fn read(raw: &mut Raw<'a>) -> Result<Self, StoreError> {
+        let begin = raw.0;
+        let reference_id = raw.text()?;
+        raw.text()?;
+        raw.text()?;
+        raw.number()?;
+        raw.optional()?;
+        raw.optional()?;
+        let head = before(begin, raw);
+        let plan = raw.number()?;
+        let begin = raw.0;
+        raw.text()?;
+        raw.optional()?;
+        raw.text()?;
+        raw.text()?;
+        raw.text()?;
+        let tail = before(begin, raw);
+        let source = raw.number()?;
+        raw.number()?;
+        raw.number()?;
+        let subscribed_plan = raw.number()?;
+        Ok(Self { reference_id, head, tail, plan, source, subscribed_plan })
+    }
+}
+
+/// What was taken of bytes.
+fn before<'a>(begin: &'a [u8], rest: &Raw<'_>) -> &'a [u8] {
+    begin.get(..begin.len() - rest.0.len()).unwrap_or_default()
+}
+
+fn pick<T>(table: &[T], index: u64) -> Result<&T, StoreError> {
+    usize::try_from(index).ok().and_then(|at| table.get(at)).ok_or_else(bad_value)
+}
+
+fn bad_value() -> StoreError {
+    Kind::Roster.corrupt("holds a value that cannot be")
+}
+
+/// Bytes as postcard writes them: numbers in LEB128, texts after their length, options after a 0 or a 1.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> Raw<'a> {
+    #[inline]
+    fn number(&mut self) -> Result<u64, StoreError> {
+        // Nearly all are lengths, and below 128.
+        match self.0.split_first() {
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, StoreError> {
+        let mut number = 0;
+        for (at, byte) in self.0.iter().enumerate().take(10) {
+            number |= u64::from(byte & 0x7f) << (7 * at);
+            if byte & 0x80 == 0 {
+                self.0 = self.0.get(at + 1..).unwrap_or_default();
+                return Ok(number);
+            }
+        }
+        Err(bad_value())
+    }
+
+    #[inline]
+    fn text(&mut self) -> Result<&'a [u8], StoreError> {
+        let length = usize::try_from(self.number()?).map_err(|_| bad_value())?;
+        let (text, rest) = self.0.split_at_checked(length).ok_or_else(bad_value)?;
+        self.0 = rest;
+        Ok(text)
+    }
+
+    #[inline]
+    fn optional(&mut self) -> Result<(), StoreError> {
+        match self.number()? {
+            0 => Ok(()),
+            1 => self.text().map(drop),
+            _ => Err(bad_value()),
+        }
+    }
 }
 
 /// Reads how large a confirmed roster is, and when it was confirmed.
 pub(in crate::store) fn roster_facts(key: &[u8], sealed: &[u8]) -> Result<RosterFacts, StoreError> {
     let body = unpack(Kind::Roster, key, sealed)?;
-    // A list begins with its length.
-    let (_, TimeV1(seconds, nanoseconds), _, members): (&str, TimeV1, TablesV1<'_>, u64) =
-        read_start(Kind::Roster, &body)?;
-    let confirmed_at = DateTime::from_timestamp(seconds, nanoseconds);
-    let confirmed_at = confirmed_at.ok_or_else(|| Kind::Roster.corrupt("holds a value that cannot be"))?;
-    Ok(RosterFacts { members, confirmed_at })
+    let (start, mut rest) = RosterStartV1::read(&body)?;
+    Ok(RosterFacts { members: rest.number()?, confirmed_at: start.confirmed_at.time()? })
 }
 
 /// Reads a payload.
@@ -255,11 +410,8 @@ pub(in crate::store) fn payload_of(
 /// Whether somebody in a roster or a payload is a source's.
 pub(in crate::store) fn names_source(kind: Kind, key: &[u8], sealed: &[u8], source: &str) -> Result<bool, StoreError> {
     let body = unpack(kind, key, sealed)?;
-    let tables: TablesV1<'_> = if kind == Kind::Roster {
-        read_start::<(&str, TimeV1, TablesV1<'_>)>(kind, &body)?.2
-    } else {
-        read_start(kind, &body)?
-    };
+    let tables: TablesV1<'_> =
+        if kind == Kind::Roster { RosterStartV1::read(&body)?.0.tables } else { read_start(kind, &body)? };
     Ok(tables.sources.contains(&source))
 }
 

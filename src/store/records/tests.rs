@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::report::{Batch, PlanReport};
-use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
-use crate::roster::{ConfirmedRoster, Loss};
+use crate::roster::familiar::{Context, Familiar, FamiliarRow, GroupDigest, MemberDigest, PersonKey, RowDigest};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId, SourceName};
+use crate::roster::{ConfirmedRoster, Entry, Loss};
 use crate::store::RosterFacts;
 use crate::store::tests::samples;
 use crate::store::{GroupRecord, MemberChange, SourceState};
@@ -37,6 +38,24 @@ fn renames() -> Vec<RenameV1> {
     }]
 }
 
+fn familiar_rows() -> Familiar {
+    let row = |number: u64, says| {
+        FamiliarRow::new(RowDigest([number, u64::MAX - number]), PersonKey(number + 7), says, 739_000)
+    };
+    let member = MemberDigest(u64::MAX - 1);
+    let groups = vec![(GroupRef::parse("acme").unwrap(), "Acme".to_owned())];
+    Familiar {
+        context: Context(3 << 90),
+        day: 738_999,
+        groups,
+        rows: vec![row(1, (Some(0), Some(member))), row(2, (Some(0), None)), row(3, (None, None))],
+    }
+}
+
+fn roster_digest() -> (SourceName, GroupDigest) {
+    (SourceName::parse("hris").unwrap(), GroupDigest { people: 2, sum: 5 << 99 })
+}
+
 /// What this program writes for each sample.
 fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
     let plan = samples::run("run_20261123_061530_417", &[]).plan.unwrap();
@@ -57,6 +76,8 @@ fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("count_v1", Kind::Count, count(KEY, 7)),
         ("trace_v1", Kind::Trace, trace(KEY, &[7, 4_000_000_000])),
         ("renames_v1", Kind::Renames, json(Kind::Renames, KEY, &renames()).unwrap()),
+        ("familiar_v1", Kind::Familiar, familiar(KEY, &familiar_rows()).unwrap()),
+        ("digest_v1", Kind::Digest, digest(KEY, &roster_digest().0, roster_digest().1)),
     ]
 }
 
@@ -79,6 +100,8 @@ fn is_sample(kind: Kind, bytes: &[u8]) -> Result<bool, StoreError> {
         Kind::Count => uncount(KEY, bytes)? == 7,
         Kind::Trace => untrace(KEY, bytes)? == [7, 4_000_000_000],
         Kind::Renames => unjson::<Vec<RenameV1>>(kind, KEY, bytes)? == renames(),
+        Kind::Familiar => unfamiliar(KEY, bytes)? == familiar_rows(),
+        Kind::Digest => undigest(KEY, bytes)? == roster_digest(),
     })
 }
 
@@ -170,7 +193,16 @@ proptest! {
         let sealed = super::roster(KEY, &roster).unwrap();
         let facts = RosterFacts { members: roster.members().len() as u64, confirmed_at: roster.confirmed_at };
         prop_assert_eq!(roster_facts(KEY, &sealed).unwrap(), facts);
-        prop_assert_eq!(unroster(KEY, &sealed).unwrap(), roster);
+        prop_assert_eq!(&unroster(KEY, &sealed).unwrap(), &roster);
+        let mut digests = Vec::new();
+        glance(KEY, &sealed, |one| digests.push((one.reference_id.to_vec(), one.digest))).unwrap();
+        let digest = |entry: &Entry| (entry.member.reference_id.as_str().as_bytes().to_vec(), MemberDigest::of(&entry.member, &mut Vec::new()));
+        prop_assert_eq!(digests, roster.members().iter().map(digest).collect::<Vec<_>>());
+        let is_odd = |id: &[u8]| id.len() % 2 == 1;
+        let part = roster_part(KEY, &sealed, is_odd).unwrap();
+        let odd = roster.members().iter().filter(|entry| is_odd(entry.member.reference_id.as_str().as_bytes()));
+        prop_assert!(part.members().iter().eq(odd));
+        prop_assert_eq!(part.former(), roster.former());
     }
 
     #[test]
