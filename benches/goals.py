@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Times rosterd on large exports beside what a person would run instead, in the same run, and prints a table: goal, measured, ratio,
+verdict. Whole processes, medians. Seconds of a shared machine mean little; the ratios are what to quote.
+
+    benches/goals.py                              1,000,000 rows, 2,000 groups
+    benches/goals.py --rows 100000 --groups 400
+    benches/goals.py --rows 10000000 --runs 1     for the growth: compare with a run of 1,000,000
+
+Needs ../shared/tools/gen_exports.py, which makes the exports. Goals are those of 1,000,000 and 100,000 rows.
+"""
+import argparse, csv, json, os, random, resource, shutil, statistics, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+
+CONFIG = """
+state_dir = "{home}/{state}"
+[api]
+base_url = "{url}"
+requests_per_second = 1000.0
+max_in_flight = 16
+members_per_request = 100000
+[poll]
+first_after = "100ms"
+[control]
+socket = "{home}/control.sock"
+[[source]]
+name = "hris"
+inbox = "{home}/inbox"
+[source.columns]
+reference_id = "Employee ID"
+first_name = "Legal First Name"
+last_name = "Legal Last Name"
+date_of_birth = "Birth Date"
+email = ["Personal Email", "Work Email"]
+phone = "Mobile Phone"
+address_line_1 = "Primary Address: Address Line 1"
+address_line_2 = "Primary Address: Address Line 2"
+city = "Primary Address: City"
+state = "Primary Address: State / Territory Code"
+zipcode = "Primary Address: Zip / Postal Code"
+[source.group]
+column = "Payroll Company Code"
+external_reference_id = "{{value}}"
+create = true
+[source.plan]
+default = "pln_default"
+[source.eligibility]
+status = "Position Status"
+covered = ["Active", "Leave"]
+terminated = ["Terminated"]
+start = "Hire Date"
+end = "Termination Date"
+"""
+
+SCRIPT = """
+[switches]
+max_members = 100000
+max_body = 100000000
+[[plan]]
+id = "pln_default"
+name = "Default"
+"""
+
+
+def build():
+    """The release binary, and the baselines."""
+    metadata = subprocess.check_output(["cargo", "metadata", "--format-version", "1", "--no-deps"], cwd=ROOT)
+    target = json.loads(metadata)["target_directory"]
+    subprocess.check_call(["cargo", "build", "--release", "--quiet"], cwd=ROOT)
+    manifest = os.path.join(HERE, "baselines", "Cargo.toml")
+    command = ["cargo", "build", "--release", "--quiet", "--manifest-path", manifest, "--target-dir", f"{target}/baselines"]
+    subprocess.check_call(command, cwd=ROOT)
+    return f"{target}/release/rosterd", f"{target}/baselines/release/baselines"
+
+
+def run(command, ends_with=(0,)):
+    """Seconds, peak MiB and output of a process."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile() as out:
+        child = subprocess.Popen(command, stdout=out)
+        _, status, usage = os.wait4(child.pid, 0)
+        took = time.perf_counter() - begun
+        out.seek(0)
+        said = out.read().decode()
+    code = os.waitstatus_to_exitcode(status)
+    if code not in ends_with:
+        sys.exit(f"{command} ended with {code}: {said[-2000:]}")
+    return took, usage.ru_maxrss / 1024, said
+
+
+def together(runs, commands):
+    """Medians of several commands, run in turn so that the machine's moods meet all of them."""
+    seconds, peak = {name: [] for name in commands}, dict.fromkeys(commands, 0)
+    for turn in range(runs + 1):
+        for name, (command, ends_with) in commands.items():
+            took, memory, _ = run(command, ends_with)
+            if turn or runs == 1:  # the first one warms up
+                seconds[name].append(took)
+                peak[name] = max(peak[name], memory)
+    return {name: statistics.median(times) for name, times in seconds.items()}, peak
+
+
+class Table:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, goal, measured, unit, detail):
+        verdict = "" if goal is None else "met" if measured <= goal else "not met"
+        self.rows.append((what, "" if goal is None else f"{goal:g}{unit}", f"{measured:.2f}{unit}", detail, verdict))
+        print("| " + " | ".join(self.rows[-1]) + " |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--groups", type=int, default=2_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--generator", default=os.path.join(ROOT, "..", "shared", "tools", "gen_exports.py"))
+    options = parser.parse_args()
+    if not os.path.isfile(options.generator):
+        sys.exit(f"no {options.generator}: it makes the exports")
+    rosterd, baselines = build()
+    home = tempfile.mkdtemp()
+    sandbox = None
+    try:
+        os.mkdir(f"{home}/inbox")
+        make = [options.generator, "--n", options.rows, "--groups", options.groups, "--seed", 7, "--out", f"{home}/export"]
+        subprocess.check_call([sys.executable, *map(str, make)], stdout=subprocess.DEVNULL)
+        with open(f"{home}/script.toml", "w") as script:
+            script.write(SCRIPT)
+        listen = [rosterd, "sandbox", "--listen", "127.0.0.1:0", "--script", f"{home}/script.toml", "--json"]
+        sandbox = subprocess.Popen(listen, stdout=subprocess.PIPE)
+        url = json.loads(sandbox.stdout.readline())["base_url"]
+        for state in ["state", "empty"]:
+            with open(f"{home}/{state}.toml", "w") as config:
+                config.write(CONFIG.format(home=home, url=url, state=state))
+        measure(options, home, rosterd, baselines)
+    finally:
+        if sandbox:
+            sandbox.kill()
+            sandbox.wait()
+        shutil.rmtree(home)
+
+
+def measure(options, home, rosterd, baselines):
+    os.environ["VITABLE_CONNECT_API_KEY"] = "vit_apk_bench"
+    table, runs = Table(), options.runs
+    day0, day1, noise = (f"{home}/{name}.csv" for name in ("export_day0", "export_day1", "noise"))
+    is_million = options.rows == 1_000_000
+    print(f"{options.rows} rows, {options.groups} groups, medians of {runs}")
+    print("| what | goal | measured | detail | verdict |\n| --- | --- | --- | --- | --- |", flush=True)
+
+    # Before anything is on record.
+    first = lambda: [rosterd, "-c", f"{home}/empty.toml", "plan", day0]
+    diff = lambda before, after: ([baselines, "diff", before, after], (0,))
+    seconds, peak = together(runs, {"plan": (first(), (0,)), "diff": diff(day0, day1)})
+    table.add("first load, planning alone", 1.5, seconds["plan"] / seconds["diff"], " of csv-diff",
+              f"{seconds['plan']:.2f} s to {seconds['diff']:.2f} s")
+    table.add("its memory", 300, peak["plan"], " MiB", "peak")
+
+    took, memory, _ = run([rosterd, "-c", f"{home}/state.toml", "sync", day0])
+    _, _, said = run([baselines, "send", day0])
+    sent = float(said.split()[0])
+    table.add("first load, delivered to a sandbox", 2.0 if is_million else None, (took - seconds["plan"]) / sent,
+              " of serialising and sending", f"{took:.1f} s in all, planning {seconds['plan']:.1f} s, sending {sent:.2f} s")
+    table.add("its memory", 400 if is_million else None, memory, " MiB", "peak")
+
+    plan = [rosterd, "-c", f"{home}/state.toml", "plan"]
+    commands = {"plan": ([*plan, day1], (0,)), "diff": diff(day0, day1), "hash": ([baselines, "hash", day1], (0,))}
+    seconds, peak = together(runs, commands)
+    table.add("plan, 1 % changed", 0.65 if is_million else 0.8, seconds["plan"] / seconds["diff"], " of csv-diff",
+              f"{seconds['plan']:.3f} s to {seconds['diff']:.3f} s")
+    table.add("the same", 1.7 if is_million else None, seconds["plan"] / seconds["hash"], " of a csv pass with a hash per row",
+              f"{seconds['plan']:.3f} s to {seconds['hash']:.3f} s")
+    table.add("its memory", 300, peak["plan"], " MiB", "peak")
+
+    shuffled(day0, noise)
+    seconds, peak = together(runs, {"plan": ([*plan, noise], (0,)), "diff": diff(day0, noise)})
+    table.add("plan, same rows in another order and all quoted", 0.9, seconds["plan"] / seconds["diff"], " of csv-diff",
+              f"{seconds['plan']:.3f} s to {seconds['diff']:.3f} s")
+    table.add("its memory", 300, peak["plan"], " MiB", "peak")
+
+    again = [rosterd, "-c", f"{home}/state.toml", "sync", day0]
+    commands = {"again": (again, (0,)), "sha256sum": (["sha256sum", day0], (0,)), "cat": (["cat", day0], (0,))}
+    seconds, peak = together(runs, commands)
+    table.add("the same file again, refused", None, seconds["again"] / seconds["cat"], " of reading it",
+              f"{seconds['again']:.3f} s; sha256sum {seconds['sha256sum']:.3f} s, cat {seconds['cat']:.3f} s")
+    size = sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(f"{home}/state") for name in names)
+    table.add("state on disk after the first load", None, size / os.path.getsize(day0), " of the export", f"{size / 1e6:.0f} MB")
+
+
+def shuffled(export, to):
+    """The same rows in another order, with all quotes that there can be."""
+    with open(export, newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    random.Random(7).shuffle(rows)
+    with open(to, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
