@@ -17,7 +17,9 @@ use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 /// The layout of trees and keys that this program reads and writes.
 ///
 /// 2: each group has a trace. A program that knows only 1 would confirm rosters without them, and people would not be found.
-pub(super) const LAYOUT: u32 = 2;
+///
+/// 3: rosters have digests. A program that knows only 2 would confirm rosters without them, and those of before would stand for them.
+pub(super) const LAYOUT: u32 = 3;
 /// The folder for states of other APIs than the one that the state directory was made for.
 const OTHERS: &str = "apis";
 /// As much of a host as a person needs to recognise it.
@@ -81,7 +83,10 @@ impl Store {
     /// Brings an older state to the layout of this program. Cut off, it begins again at the next start.
     fn raise_layout(&self, from: u32) -> Result<(), StoreError> {
         let begun = Instant::now();
-        self.build_traces()?;
+        if from < 2 {
+            self.build_traces()?;
+        }
+        self.build_digests()?;
         let writing = self.inner.trees.write();
         let mut meta = read_meta(&self.inner.trees)?.ok_or_else(|| StoreError::corrupt("the store lost its name"))?;
         meta.layout = LAYOUT;

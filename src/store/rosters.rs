@@ -65,6 +65,19 @@ impl Store {
         sealed.map(|sealed| records::undigest(key, &sealed)).transpose()
     }
 
+    /// Writes the digests of all rosters anew.
+    pub(super) fn build_digests(&self) -> Result<(), StoreError> {
+        for group in self.roster_groups()? {
+            let writing = self.inner.trees.write();
+            let mut draft = Draft::default();
+            if let Some(roster) = self.roster(&group)? {
+                draft_digest(&writing, &mut draft, &roster)?;
+            }
+            writing.stage(&draft)?;
+        }
+        Ok(())
+    }
+
     /// The group's confirmed roster with nobody in it but those whose id, in bytes, is wanted; none for a group of which nothing was ever confirmed.
     ///
     /// # Errors
@@ -215,6 +228,12 @@ pub(super) fn draft_roster(
 ) -> Result<(), StoreError> {
     let key = roster.group.as_str().as_bytes();
     writing.put(draft, Shelf::Rosters, key, &records::roster(key, roster)?)?;
+    draft_digest(writing, draft, roster)
+}
+
+/// Adds what stands for a roster to a transaction, and takes off what stood for the one before.
+fn draft_digest(writing: &Writing<'_>, draft: &mut Draft, roster: &ConfirmedRoster) -> Result<(), StoreError> {
+    let key = roster.group.as_str().as_bytes();
     match GroupDigest::of(roster) {
         Some((owner, digest)) => writing.put(draft, Shelf::Digests, key, &records::digest(key, owner, digest)),
         None => writing.remove(draft, Shelf::Digests, key),

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::roster::familiar::GroupDigest;
 use crate::store::{keys, records};
 
 fn who(id: &str) -> ReferenceId {
@@ -63,7 +64,7 @@ fn a_person_is_found_in_every_group_they_ever_were_in_and_so_is_who_is_alike() {
 }
 
 #[test]
-fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
+fn a_state_of_an_older_layout_gets_its_traces_and_digests_when_it_is_opened() {
     let (dir, store) = open();
     confirm(&store, 1, "acme", &[], &["E1", "E2"]);
     confirm(&store, 2, "acme", &["E1", "E2"], &["E2"]);
@@ -76,6 +77,12 @@ fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
     writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, &failed).unwrap()).unwrap();
     for name in ["acme", "beta"] {
         writing.remove(&mut draft, Shelf::Traces, name.as_bytes()).unwrap();
+    }
+    // Those of rosters long ago, which a program without them has left.
+    let (owner, stale) = (SourceName::parse("hris").unwrap(), GroupDigest { people: 9, sum: 9 });
+    for name in ["acme", "beta"] {
+        let key = name.as_bytes();
+        writing.put(&mut draft, Shelf::Digests, key, &records::digest(key, &owner, stale)).unwrap();
     }
     let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
@@ -91,12 +98,17 @@ fn a_state_of_the_layout_before_gets_its_traces_when_it_is_opened() {
     assert_eq!(store.groups_of(&who("E1")).unwrap(), [group("acme"), group("beta")]);
     assert_eq!(store.groups_of(&who("E3")).unwrap(), [group("beta")]);
     assert_eq!(store.groups_of(&who("E5")).unwrap(), [group("beta")]);
+    for name in ["acme", "beta"] {
+        let roster = store.roster(&group(name)).unwrap().unwrap();
+        let digest = GroupDigest::of(&roster).map(|(owner, digest)| (owner.clone(), digest));
+        assert_eq!(store.group_digest(&group(name)).unwrap(), digest, "{name}");
+    }
     drop(store);
     // Once is enough.
     let store = open_at(dir.path());
     let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
-    assert_eq!(meta.layout, 2);
+    assert_eq!(meta.layout, 3);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_newer_store_is_refused_by_version() {
     let trees = Trees::open(&dir.path().join("db")).unwrap();
     let sealed = trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
-    meta.layout = 3;
+    meta.layout = 4;
     let writing = trees.write();
     let mut draft = Draft::default();
     let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
@@ -163,7 +163,7 @@ fn a_newer_store_is_refused_by_version() {
     writing.commit(&draft).unwrap();
     drop(writing);
     drop(trees);
-    assert!(matches!(refusal(&dir), StoreError::Newer { found: 3, known: 2 }));
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 4, known: 3 }));
 
     let dir = closed();
     fs::write(dir.path().join("store.json"), "{\"version\": 7, \"shape\": \"unknown\"}").unwrap();
