@@ -604,6 +604,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_group_that_was_told_to_wait_for_an_hour_keeps_no_other_from_asking_whether_the_api_is_back() {
+        in_a_room(async |room| {
+            let minutes = |minutes: u64| tokio::time::sleep(Duration::from_secs(minutes * 60));
+            // Whoever asked for it leaves after a while; the deliverer does not.
+            let sync = async |name: &str, text: &str| {
+                tokio::select! {
+                    ended = room.sync(name, text) => assert!(ended.is_err(), "{ended:?}"),
+                    () = minutes(3) => {}
+                }
+            };
+            let told = Rule::new(On::Submit, Fault::Error503).after(Duration::from_secs(3600)).group("hris-zone");
+            room.sandbox.misbehave(told).unwrap();
+            sync("one.csv", &export_of([("E1", "zone", "Active")])).await;
+            let groups = ["north", "south", "west", "zone"];
+            for group in ["hris-north", "hris-south", "hris-west"] {
+                room.sandbox.misbehave(Rule::new(On::Submit, Fault::Reset).always().group(group)).unwrap();
+            }
+            let people = [("E1", "zone"), ("E2", "north"), ("E3", "south"), ("E4", "west")];
+            sync("two.csv", &export_of(people.map(|(id, group)| (id, group, "Active")))).await;
+            // Somebody released something: everybody looks again, also who was told to wait.
+            room.desk.deliverer.nudge();
+            minutes(6).await;
+            room.sandbox.behave();
+            minutes(5).await;
+            let is_there = |group: &str| !room.sandbox.roster(&format!("hris-{group}")).is_empty();
+            assert_eq!(groups.map(is_there), [true, true, true, false]);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_forgotten_request_is_given_up_even_when_polls_fail_in_other_ways_between() {
         in_a_room(async |room| {
             room.sync("one.csv", &export(&["E1"])).await.unwrap();

@@ -83,14 +83,17 @@ impl Deliverer {
             if stop.is_cancelled() {
                 break;
             }
-            let Some(turn) = self.turn(&mut released, stop).await else { break };
-            released.mark_unchanged();
-            settled.mark_unchanged();
-            let carried = match self.current(group).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(work)) if !self.left(&work.batch).is_zero() => Ok(Carried::Later),
-                Ok(Some(work)) => self.carry(work, turn, stop).await,
-                Err(error) => Err(error.into()),
+            let carried = {
+                // Not longer than to the end of this: whoever finds nothing to do yet must not keep the others from asking.
+                let Some(turn) = self.turn(&mut released, stop).await else { break };
+                released.mark_unchanged();
+                settled.mark_unchanged();
+                match self.current(group).await {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(work)) if !self.left(&work.batch).is_zero() => Ok(Carried::Later),
+                    Ok(Some(work)) => self.carry(work, turn, stop).await,
+                    Err(error) => Err(error.into()),
+                }
             };
             // Whoever waits for a later attempt leaves the place to another group.
             drop(place);

@@ -87,8 +87,8 @@ impl State {
     fn failed(&mut self, group: &GroupRef, hint: Option<Duration>, chance: f64) {
         self.failing.insert(group.clone());
         let now = Instant::now();
-        // What was under way when the first of them failed fails for the same reason.
-        if self.until.is_none_or(|until| until <= now) {
+        // Before it is an outage each group waits for itself. What was under way when it began fails for the same reason.
+        if self.is_out() && self.until.is_none_or(|until| until <= now) {
             self.failures = self.failures.saturating_add(1);
             self.until = Some(now + pace::before_retry(self.failures, hint, chance));
         }
@@ -135,6 +135,14 @@ mod tests {
         assert_eq!(failing(&Outage::default(), &["a", "b"]), [false, false]);
         outage.heard(&group("d"), &Event::Waiting(None), 1.0);
         assert_eq!(failing(&outage, &["a", "b"]), [false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_group_is_told_before_an_outage_binds_no_other() {
+        let outage = Outage::default();
+        outage.heard(&group("a"), &trouble(Some(3_600)), 1.0);
+        failing(&outage, &["b", "c"]);
+        assert_eq!(outage.left().as_secs(), 1);
     }
 
     #[tokio::test(start_paused = true)]
