@@ -18,10 +18,10 @@ state_dir = "{home}/{state}"
 [api]
 base_url = "{url}"
 requests_per_second = 1000.0
-max_in_flight = 16
+max_in_flight = 100
 members_per_request = 100000
 [poll]
-first_after = "100ms"
+first_after = "10ms"
 [control]
 socket = "{home}/control.sock"
 [[source]]
@@ -54,6 +54,7 @@ end = "Termination Date"
 """
 
 SCRIPT = """
+delay = "0s"
 [switches]
 max_members = 100000
 max_body = 100000000

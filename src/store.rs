@@ -61,6 +61,7 @@ struct Inner {
     /// The API that the state directory was made for, where that is another one.
     beside: Option<String>,
     durable: bool,
+    settled: sentinel::Settled,
     ids: Ids,
     _lock: File,
 }
@@ -122,7 +123,7 @@ impl Store {
     /// As [`Store::compact_when_grown`].
     #[doc(hidden)]
     pub fn compact(&self) -> Result<Option<u64>, StoreError> {
-        compact::replace(&self.inner.dir, &self.inner.trees, &self.inner.trees.write())
+        compact::replace(&self.inner.dir, &self.inner.trees, self.inner.trees.write())
     }
 
     /// How many writes [`Store::stop_after`] lets through yet, and whether it has refused one.

@@ -50,17 +50,23 @@ impl Store {
             .collect()
     }
 
-    /// Whether no batch of a run is open or waits, but for those that try people again. The newest is looked at first: it is usually the last to end.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub(super) fn is_delivered(&self, run: &RunId) -> Result<bool, StoreError> {
-        for batch in self.second_ids(Shelf::RunBatches, run.as_str())?.iter().rev() {
-            if self.batch(batch)?.is_some_and(|batch| !batch.phase.is_final() && batch.again == 0) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// The batches of a run that are open or wait, but for those that try people again: newest first, since the newest is usually
+    /// the last to end, and each read only when it is asked for.
+    pub fn undelivered(&self, run: &RunId) -> impl Iterator<Item = Result<Batch, StoreError>> {
+        let prefix = keys::first(run.as_str());
+        let mut last: Option<Vec<u8>> = None;
+        let keys = std::iter::from_fn(move || {
+            let trees = &self.inner.trees;
+            let found = match &last {
+                None => trees.last_key(Shelf::RunBatches, &prefix),
+                Some(last) => trees.key_before(Shelf::RunBatches, last),
+            };
+            last = found.as_ref().ok().and_then(|key| key.as_ref().map(|key| key.to_vec()));
+            found.map(|key| key.filter(|key| key.starts_with(&prefix))).transpose()
+        });
+        // One that was forgotten since its key was read is passed over.
+        let batches = keys.filter_map(|key| key.and_then(|key| self.batch(&second_id(&key)?)).transpose());
+        batches.filter(|batch| batch.as_ref().map_or(true, |batch| !batch.phase.is_final() && batch.again == 0))
     }
 
     /// All batches of a group, oldest first: the way back through its rosters.
@@ -364,17 +370,23 @@ impl Store {
         }
         let generation = generation(&self.inner.trees)? + 1;
         writing.put(&mut draft, Shelf::Meta, keys::GENERATION, &records::count(keys::GENERATION, generation))?;
-        let mut promoted = self.draft_end(&writing, &mut draft, batch)?;
-        if let (None, Some(Work { batch: next, payload })) = (&promoted, successor) {
-            self.draft_successor(&writing, &mut draft, &next, &payload)?;
-            promoted = Some(next);
-        }
+        let waiting = self.draft_end(&writing, &mut draft, batch)?;
+        let next = match (waiting, successor) {
+            (Some(waiting), _) => Some(self.with_payload(waiting)?),
+            (None, Some(successor)) => {
+                self.draft_successor(&writing, &mut draft, &successor.batch, &successor.payload)?;
+                Some(successor)
+            }
+            (None, None) => None,
+        };
         writing.commit(&draft)?;
         // After the flush, so that it never promises more than there is. The settlement stands whatever happens here.
-        if let Err(error) = self.sentinel(generation).write(&self.inner.dir) {
+        if let Err(error) =
+            self.inner.settled.note(generation, |generation| self.sentinel(generation).write(&self.inner.dir))
+        {
             tracing::warn!(%error, "the sentinel of the state could not be brought up to date");
         }
-        promoted.map(|next| self.with_payload(next)).transpose()
+        Ok(next)
     }
 
     /// Records that the open batch ended without results (`lost`, `refused`, `superseded`): the roster stays as it is.
@@ -400,7 +412,8 @@ impl Store {
             if !wanted.contains(&id_of(&key)?) {
                 let mut draft = Draft::default();
                 writing.remove(&mut draft, Shelf::Payloads, &key)?;
-                writing.commit(&draft)?;
+                // A crash that takes this back leaves it to the next start.
+                writing.stage(&draft)?;
             }
         }
         Ok(())

@@ -49,14 +49,14 @@ pub(super) fn when_grown(dir: &Path, trees: &Trees, limits: Limits) -> Result<Op
     let writing = trees.write();
     let live: u64 = trees.sizes()?.iter().map(|(_, _, bytes)| bytes).sum();
     if size <= live.saturating_mul(limits.times) {
-        note_fine(&writing, size)?;
+        note_fine(writing, size)?;
         return Ok(None);
     }
-    replace(dir, trees, &writing)
+    replace(dir, trees, writing)
 }
 
 /// Replaces the database by a compact copy, as [`when_grown`].
-pub(super) fn replace(dir: &Path, trees: &Trees, writing: &Writing<'_>) -> Result<Option<u64>, StoreError> {
+pub(super) fn replace(dir: &Path, trees: &Trees, writing: Writing<'_>) -> Result<Option<u64>, StoreError> {
     let before = trees.size()?;
     let (db, new) = (dir.join(DB), dir.join(NEW));
     let copied = remove(&new).and_then(|()| writing.copy_to(&new));
@@ -100,7 +100,7 @@ fn fine_at(trees: &Trees) -> Result<u64, StoreError> {
     sealed.map_or(Ok(0), |sealed| records::uncount(keys::FINE_AT, &sealed))
 }
 
-fn note_fine(writing: &Writing<'_>, size: u64) -> Result<(), StoreError> {
+fn note_fine(writing: Writing<'_>, size: u64) -> Result<(), StoreError> {
     let mut draft = Draft::default();
     writing.put(&mut draft, Shelf::Meta, keys::FINE_AT, &records::count(keys::FINE_AT, size))?;
     writing.commit(&draft)

@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 
 use super::envelope::Kind;
 use super::records::{self, MetaV1};
-use super::sentinel::Sentinel;
+use super::sentinel::{Sentinel, Settled};
 use super::trees::{Draft, Shelf, Trees, is_locked};
 use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
 
@@ -66,6 +66,7 @@ impl Store {
                 base_url: meta.base_url.clone(),
                 beside,
                 durable: filter::active(),
+                settled: Settled::default(),
                 ids: Ids::after(None, None),
                 _lock: lock,
             }),

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::compact::DB;
 use super::open::{home_of, lock, make};
-use super::sentinel::{self, Sentinel, sync_dir};
+use super::sentinel::{self, Sentinel, Settled, sync_dir};
 use super::trees::{Draft, Trees};
 use super::{Ids, Inner, Store, StoreError, backup, filter};
 use crate::report::{BackupReport, VerifyReport};
@@ -85,6 +85,7 @@ fn prepare(
             base_url: header.base_url.clone(),
             beside: None,
             durable: filter::active(),
+            settled: Settled::default(),
             ids: Ids::after(None, None),
             _lock: lock,
         }),

@@ -215,7 +215,7 @@ impl Store {
         end: impl FnOnce(&mut Run) -> Result<(), StoreError>,
     ) -> Result<Option<Run>, StoreError> {
         let ended = self.change_run(run, |record| {
-            if record.run.state != RunState::Delivering || !self.is_delivered(run)? {
+            if record.run.state != RunState::Delivering || self.undelivered(run).next().transpose()?.is_some() {
                 return Ok(false);
             }
             end(&mut record.run).map(|()| true)

@@ -110,8 +110,12 @@ pub(super) struct Trees {
     /// Held for writing while a transaction is applied, so that a reader of pieces never sees half of one, and while a compact copy
     /// takes the database's place. None when that went wrong: nothing can be read then until the state is opened again.
     open: RwLock<Option<Database>>,
-    /// Held by a writer from its first read to its flush: two writers at once make sled's file grow without end.
+    /// Held by a writer from its first read until its transaction is applied: two writers at once make sled's file grow without end.
     writer: Mutex<()>,
+    /// Commits that were applied so far.
+    applied: AtomicU64,
+    /// How many of them are on disk. Held while they are brought there: whoever waited for it mostly finds that its own is there too.
+    flushed: Mutex<u64>,
     /// Commits until the disk is said to be gone, for tests that stop after each of them.
     commits_left: AtomicU64,
     /// Whether a commit was refused for that.
@@ -195,6 +199,8 @@ impl Trees {
         Ok(Self {
             open: RwLock::new(Some(Database::open_when_free(path)?)),
             writer: Mutex::new(()),
+            applied: AtomicU64::new(0),
+            flushed: Mutex::new(0),
             commits_left: AtomicU64::new(u64::MAX),
             has_refused: AtomicBool::new(false),
         })
@@ -273,6 +279,17 @@ impl Trees {
         Ok(orphans)
     }
 
+    /// Returns when so many commits are on disk. One thread goes to the disk for all that were applied by then.
+    fn flush(&self, commits: u64) -> Result<(), StoreError> {
+        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *flushed < commits {
+            let applied = self.applied.load(Ordering::SeqCst);
+            self.look(|database| database.db.flush().map(|_| ()).map_err(StoreError::from))?;
+            *flushed = applied;
+        }
+        Ok(())
+    }
+
     /// Waits until nobody else writes.
     pub(super) fn write(&self) -> Writing<'_> {
         Writing { trees: self, _only: self.writer.lock().unwrap_or_else(PoisonError::into_inner) }
@@ -312,19 +329,23 @@ impl Trees {
 }
 
 impl Writing<'_> {
-    /// Applies a draft and returns when it is on disk.
-    pub(super) fn commit(&self, draft: &Draft) -> Result<(), StoreError> {
-        if self.trees.commits_left.load(Ordering::Relaxed) == 0 {
-            self.trees.has_refused.store(true, Ordering::Relaxed);
+    /// Applies a draft, lets others write, and returns when it is on disk. sled's log is on disk up to some point, never with a gap: a
+    /// crash that takes a commit takes all that were applied after it.
+    pub(super) fn commit(self, draft: &Draft) -> Result<(), StoreError> {
+        let trees = self.trees;
+        if trees.commits_left.load(Ordering::Relaxed) == 0 {
+            trees.has_refused.store(true, Ordering::Relaxed);
             return Err(StoreError::Io { detail: "a test stopped the store".to_owned() });
         }
-        self.trees.commits_left.fetch_sub(1, Ordering::Relaxed);
-        self.trees.look(|Database { file: (file, opened), .. }| {
+        trees.commits_left.fetch_sub(1, Ordering::Relaxed);
+        trees.look(|Database { file: (file, opened), .. }| {
             let dir = || file.ancestors().nth(2).unwrap_or(file).to_owned();
             if identity(file) == *opened { Ok(()) } else { Err(StoreError::Gone { dir: dir() }) }
         })?;
         self.stage(draft)?;
-        self.trees.look(|database| database.db.flush().map(|_| ()).map_err(StoreError::from))
+        let mine = trees.applied.fetch_add(1, Ordering::SeqCst) + 1;
+        drop(self);
+        trees.flush(mine)
     }
 
     /// Applies a draft whole or not at all, without waiting for the disk. What is staged is on disk no later than the

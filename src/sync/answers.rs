@@ -227,8 +227,8 @@ impl Desk {
         let id = run.clone();
         let paused = self.store.call(move |store| {
             let mut paused = Vec::new();
-            for batch in store.batches_of(&id)?.into_iter().filter(|batch| !batch.phase.is_final() && batch.again == 0)
-            {
+            for batch in store.undelivered(&id) {
+                let batch = batch?;
                 // A batch that waits for people to leave a paused group stands as still as that group.
                 let awaited = batch.moves_in.iter().filter(|_| batch.phase == Phase::Pending).map(|one| &one.from);
                 let groups: BTreeSet<&GroupRef> = awaited.chain([&batch.group]).collect();
@@ -242,7 +242,7 @@ impl Desk {
                     None => return Ok(None),
                 }
             }
-            Ok(paused.into_iter().next())
+            Ok(paused.pop())
         });
         Ok(paused.await?.map(|(group, why)| Refusal {
             kind: RefusalKind::Paused,

@@ -90,7 +90,6 @@ fn a_state_of_an_older_layout_gets_its_traces_and_digests_when_it_is_opened() {
     let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
     writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
     writing.commit(&draft).unwrap();
-    drop(writing);
     assert_eq!(store.groups_of(&who("E1")).unwrap(), []);
     drop(store);
 
@@ -168,7 +167,6 @@ fn a_group_of_which_nothing_is_left_leaves_no_trace() {
     let mut draft = Draft::default();
     writing.remove(&mut draft, Shelf::Rosters, b"acme").unwrap();
     writing.commit(&draft).unwrap();
-    drop(writing);
     store.forget_traces(&BTreeSet::from([group("acme")])).unwrap();
     assert_eq!(store.groups_of(&who("A1")).unwrap(), [group("acme")]);
     store.forget_before(time(60)).unwrap();

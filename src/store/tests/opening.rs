@@ -161,7 +161,6 @@ fn a_newer_store_is_refused_by_version() {
     let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
     writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
     writing.commit(&draft).unwrap();
-    drop(writing);
     drop(trees);
     assert!(matches!(refusal(&dir), StoreError::Newer { found: 4, known: 3 }));
 
@@ -212,7 +211,6 @@ fn what_a_crash_left_of_an_accept_is_swept() {
     let mut draft = Draft::default();
     writing.put(&mut draft, Shelf::Payloads, b"bat_2", &records::payload(b"bat_2", &[entry("E1")]).unwrap()).unwrap();
     writing.commit(&draft).unwrap();
-    drop(writing);
     drop(store);
     let store = open_at(dir.path());
     assert_eq!(store.inner.trees.keys(Shelf::Payloads, b"", 9).unwrap(), ["bat_1"]);

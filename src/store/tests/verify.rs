@@ -76,7 +76,6 @@ fn a_roster_that_no_batch_leads_to_and_damaged_bytes_are_found() {
     writing.put(&mut draft, Shelf::Rosters, b"acme", &other).unwrap();
     writing.put(&mut draft, Shelf::Plans, b"run_9", b"\x01\x07 no checksum of ours").unwrap();
     writing.commit(&draft).unwrap();
-    drop(writing);
     let findings = store.verify().unwrap().findings;
     for wanted in [
         "changes bat_1: they do not lead to the roster of acme (people: 1)",
@@ -100,7 +99,6 @@ fn a_long_value_keeps_all_its_pieces_through_a_backup() {
     let mut draft = Draft::default();
     writing.put(&mut draft, Shelf::Rosters, b"beta", &records::roster(b"beta", &long).unwrap()).unwrap();
     writing.commit(&draft).unwrap();
-    drop(writing);
     let path = dir.path().join("a.backup");
     let report = store.back_up_to(&path, time(0)).unwrap();
     assert_eq!(backup::check(&path).unwrap(), report);

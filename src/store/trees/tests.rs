@@ -53,6 +53,21 @@ fn a_transaction_that_is_refused_leaves_nothing() {
 }
 
 #[test]
+fn what_several_threads_commit_at_once_is_all_there_and_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let trees = Trees::open(dir.path()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let trees = &trees;
+            scope.spawn(move || (0..20).for_each(|number| put(trees, &[thread, number], &[thread])));
+        }
+    });
+    assert_eq!(trees.keys(Shelf::Plans, b"", usize::MAX).unwrap().len(), 160);
+    let flushed = trees.flushed.lock().unwrap();
+    assert_eq!((*flushed, trees.applied.load(Ordering::SeqCst)), (160, 160));
+}
+
+#[test]
 fn a_reader_never_sees_half_of_a_value_that_is_being_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let trees = Trees::open(dir.path()).unwrap();
