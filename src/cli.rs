@@ -393,7 +393,7 @@ async fn perform(context: &Context, command: Command) -> Result<Ending, Failure>
         Command::Restore { file } => backup::restore_state(context, &file),
         Command::Verify { file } => backup::verify(context, file.as_deref()).await,
         Command::Sandbox(args) => sandbox::sandbox(context, args).await,
-        Command::Demo => demo::demo(context).await,
+        Command::Demo => Box::pin(demo::demo(context)).await,
         Command::Completions { shell } => completions(shell),
         Command::Man => print_man(),
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use tokio::sync::Semaphore;
 
 use crate::report::{Batch, PlanReport, Run};
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
@@ -43,6 +44,10 @@ pub use ids::Ids;
 pub use rosters::{Glance, RosterFacts};
 pub use runs::RunFilter;
 
+/// Threads that work on the store at once. Thousands of groups that wait for the disk would take hundreds of threads otherwise, each with
+/// memory of its own, and gain nothing: there is one disk.
+const CALLS_AT_ONCE: usize = 32;
+
 /// The open store. Clones share it; the database closes, and lets other processes in, when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -62,6 +67,7 @@ struct Inner {
     beside: Option<String>,
     durable: bool,
     settled: sentinel::Settled,
+    calls: Semaphore,
     ids: Ids,
     _lock: File,
 }
@@ -75,12 +81,14 @@ impl Store {
         &self,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let shutting_down = || StoreError::Io { detail: "rosterd is shutting down".to_owned() };
+        let _call = self.inner.calls.acquire().await.map_err(|_| shutting_down())?;
         let store = self.clone();
         match tokio::task::spawn_blocking(move || work(&store)).await {
             Ok(answer) => answer,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(StoreError::Io { detail: "rosterd is shutting down".to_owned() }),
+                Err(_) => Err(shutting_down()),
             },
         }
     }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::FlockOperation;
+use tokio::sync::Semaphore;
 
 use super::envelope::Kind;
 use super::records::{self, MetaV1};
 use super::sentinel::{Sentinel, Settled};
 use super::trees::{Draft, Shelf, Trees, is_locked};
-use super::{Ids, Inner, Store, StoreError, compact, filter, keys};
+use super::{CALLS_AT_ONCE, Ids, Inner, Store, StoreError, compact, filter, keys};
 
 /// The layout of trees and keys that this program reads and writes.
 ///
@@ -67,6 +68,7 @@ impl Store {
                 beside,
                 durable: filter::active(),
                 settled: Settled::default(),
+                calls: Semaphore::new(CALLS_AT_ONCE),
                 ids: Ids::after(None, None),
                 _lock: lock,
             }),

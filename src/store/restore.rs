@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
 
 use super::compact::DB;
 use super::open::{home_of, lock, make};
 use super::sentinel::{self, Sentinel, Settled, sync_dir};
 use super::trees::{Draft, Trees};
-use super::{Ids, Inner, Store, StoreError, backup, filter};
+use super::{CALLS_AT_ONCE, Ids, Inner, Store, StoreError, backup, filter};
 use crate::report::{BackupReport, VerifyReport};
 use crate::roster::ids::SourceName;
 
@@ -86,6 +87,7 @@ fn prepare(
             beside: None,
             durable: filter::active(),
             settled: Settled::default(),
+            calls: Semaphore::new(CALLS_AT_ONCE),
             ids: Ids::after(None, None),
             _lock: lock,
         }),

@@ -1,6 +1,7 @@
 //! `baselines hash FILE`: one pass of the csv crate with a hash per row. `baselines diff FILE FILE`: the csv-diff crate.
 //! `baselines send FILE`: the people of an export, group by group, to JSON and over one loopback connection; prints the seconds of
-//! that, without reading the file.
+//! that, without reading the file. `baselines accept`: an API that keeps nothing but counts, for loads that the sandbox, which remembers every
+//! person, has no memory for; prints its base URL and answers until it is ended.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -26,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{} differences", differences.as_slice().len());
         }
         ["send", file] => println!("{:.4}", send(file)?),
-        _ => return Err("baselines hash FILE | baselines diff BEFORE AFTER | baselines send FILE".into()),
+        ["accept"] => accept()?,
+        _ => return Err("baselines hash FILE | baselines diff BEFORE AFTER | baselines send FILE | baselines accept".into()),
     }
     Ok(())
 }
@@ -94,4 +96,60 @@ fn send(file: &str) -> Result<f64, Box<dyn std::error::Error>> {
     drop(connection);
     sink.join().map_err(|_| "the sink failed")??;
     Ok(begun.elapsed().as_secs_f64())
+}
+
+fn accept() -> Result<(), Box<dyn std::error::Error>> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    println!("http://{}", listener.local_addr()?);
+    for connection in listener.incoming() {
+        let connection = connection?;
+        std::thread::spawn(move || answer_all(connection));
+    }
+    Ok(())
+}
+
+/// Answers one request after the other. All that has to be remembered of a roster, how many are on it, is its request's id.
+fn answer_all(connection: std::net::TcpStream) -> std::io::Result<()> {
+    use std::io::{BufRead, BufReader, Read, Write};
+    connection.set_nodelay(true)?;
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::new(connection);
+    loop {
+        let (mut request, mut line, mut length) = (String::new(), String::new(), 0);
+        reader.read_line(&mut request)?;
+        while { line.clear(); 2 < reader.read_line(&mut line)? } {
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        let parts: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();
+        let data = match (request.starts_with("POST"), parts.as_slice()) {
+            (_, [.., "plans"]) => r#"[{"id":"pln_default","name":"Default"}]"#.to_owned(),
+            (false, [.., "groups"]) => "[]".to_owned(),
+            (true, [.., "groups"]) => {
+                let group: serde_json::Value = serde_json::from_slice(&body)?;
+                let reference = group["external_reference_id"].as_str().unwrap_or_default();
+                format!(r#"{{"id":"grp_{reference}","name":"{reference}","external_reference_id":"{reference}"}}"#)
+            }
+            (true, [.., group, "members", "sync"]) => {
+                let members = body.windows(14).filter(|window| window == b"\"reference_id\"").count();
+                format!(r#"{{"request_id":"grpmsr_{members}","group_id":"{group}","accepted_at":"2026-01-01T00:00:00Z"}}"#)
+            }
+            (_, [.., group, "members", "sync", id]) => {
+                let members = id.trim_start_matches("grpmsr_").parse().unwrap_or(0);
+                let added = vec!["\"m\""; members].join(",");
+                format!(
+                    r#"{{"request_id":"{id}","group_id":"{group}","accepted_at":"2026-01-01T00:00:00Z","completed_at":"2026-01-01T00:00:01Z",
+                    "results":{{"added_group_member_ids":[{added}],"removed_group_member_ids":[],"failures":[]}}}}"#
+                )
+            }
+            _ => return Ok(()),
+        };
+        let body = format!(r#"{{"data":{data},"pagination":{{"page":1,"limit":100,"total":1,"total_pages":1}}}}"#);
+        write!(writer, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
+    }
 }
