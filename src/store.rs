@@ -46,7 +46,7 @@ pub use runs::RunFilter;
 
 /// Threads that work on the store at once. Thousands of groups that wait for the disk would take hundreds of threads otherwise, each with
 /// memory of its own, and gain nothing: there is one disk.
-const CALLS_AT_ONCE: usize = 32;
+const CALLS_AT_ONCE: usize = 16;
 
 /// The open store. Clones share it; the database closes, and lets other processes in, when the last one is dropped.
 #[derive(Clone, Debug)]
