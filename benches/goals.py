@@ -8,7 +8,7 @@ verdict. Whole processes, medians. Seconds of a shared machine mean little; the 
 
 Needs ../shared/tools/gen_exports.py, which makes the exports. Goals are those of 1,000,000 and 100,000 rows.
 """
-import argparse, csv, json, os, random, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, csv, datetime, json, os, random, shutil, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -191,8 +191,88 @@ def measure(options, home, rosterd, baselines):
     seconds, peak = together(runs, commands)
     table.add("the same file again, refused", None, seconds["again"] / seconds["cat"], " of reading it",
               f"{seconds['again']:.3f} s; sha256sum {seconds['sha256sum']:.3f} s, cat {seconds['cat']:.3f} s")
+    idle(home, rosterd, table)
+    table.add("100 rows dropped: to the first request, beyond `settle`", 0.1, small(home, rosterd), " s", "settle 1 s")
     size = sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(f"{home}/state") for name in names)
     table.add("state on disk after the first load", None, size / os.path.getsize(day0), " of the export", f"{size / 1e6:.0f} MB")
+
+
+def idle(home, rosterd, table):
+    """What a daemon takes that has nothing to do, and how quickly it answers."""
+    with open(f"{home}/state.toml") as config:
+        text = config.read().replace("[control]", '[backup]\nschedule = "off"\n[control]')
+    with open(f"{home}/idle.toml", "w") as config:
+        config.write(text)
+    command = [rosterd, "-c", f"{home}/idle.toml"]
+    daemon = subprocess.Popen([*command, "run"], stderr=subprocess.DEVNULL)
+
+    def look(file):
+        with open(f"/proc/{daemon.pid}/{file}") as about:
+            return about.read()
+
+    ticks = lambda: sum(map(int, look("stat").rsplit(")", 1)[1].split()[11:13]))
+    try:
+        while subprocess.run([*command, "status"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            time.sleep(0.1)
+        time.sleep(5)
+        before, resident = ticks(), int(look("status").split("VmRSS:")[1].split()[0]) / 1024
+        time.sleep(20)
+        used = (ticks() - before) / os.sysconf("SC_CLK_TCK") / 20 * 100
+        table.add("the daemon, idle: memory", 25, resident, " MiB", "resident, 5 s after the start, no backup made yet")
+        table.add("its processor time", None, used, " % of a core", "over 20 s")
+        with open(f"{home}/export_day0.csv", newline="") as export:
+            rows = csv.reader(export)
+            next(rows)
+            row = next(rows)
+        person, group = row[0], row[11].lower()
+        run_id = json.loads(run([*command, "history", "--limit", "1", "--json"])[2].splitlines()[0])["run"]
+        at = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        asked = {"history": ["history"], "member": ["member", person], "roster --at": ["roster", group, "--at", at],
+                 "show RUN, of everybody's first load": ["show", run_id], "status": ["status"]}
+        seconds, _ = together(5, {what: ([*command, *words], (0, 3)) for what, words in asked.items()})
+        for what, took in seconds.items():
+            goal = None if what == "status" else 0.3 if what == "member" else 0.1
+            table.add(f"`{what}`", goal, took, " s", "of that daemon, the whole command")
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+def small(home, rosterd):
+    """Seconds from a dropped export of 100 rows to its first request, beyond the second for which a file must be left alone."""
+    os.mkdir(f"{home}/small")
+    with open(f"{home}/state.toml") as config:
+        text = config.read().replace(f"{home}/state", f"{home}/small_state").replace(f"{home}/inbox", f"{home}/small")
+    text = text.replace("[source.columns]", 'settle = "1s"\n[source.columns]')
+    with open(f"{home}/small.toml", "w") as config:
+        config.write(text)
+    with open(f"{home}/export_day0.csv", newline="") as export:
+        rows = [row for row, _ in zip(csv.reader(export), range(101))]
+
+    def ask(*words):
+        answer = subprocess.run([rosterd, "-c", f"{home}/small.toml", *words, "--json"], capture_output=True, text=True)
+        return [json.loads(line) for line in answer.stdout.splitlines()]
+
+    daemon = subprocess.Popen([rosterd, "-c", f"{home}/small.toml", "run"], stderr=subprocess.DEVNULL)
+    took = []
+    try:
+        while not ask("status"):
+            time.sleep(0.1)
+        for number in range(6):
+            rows[number + 1][rows[0].index("Legal First Name")] = "Changed"
+            with open(f"{home}/small/export.part", "w", newline="") as drop:
+                csv.writer(drop).writerows(rows)
+            os.rename(f"{home}/small/export.part", f"{home}/small/{number}.csv")
+            dropped = time.time()
+            while not (runs := [run for run in ask("history") if run["file"]["name"] == f"{number}.csv" and run["finished_at"]]):
+                time.sleep(0.1)
+            sent = min(batch["submitted_at"] for batch in ask("show", runs[0]["run"])[0]["batches"])
+            sent = datetime.datetime.fromisoformat(sent[:26] + "+00:00").timestamp()
+            took.append(sent - dropped - 1.0)
+    finally:
+        daemon.terminate()
+        daemon.wait()
+    return statistics.median(took[1:])  # the first one makes the groups
 
 
 def shuffled(export, to):
