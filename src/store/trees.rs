@@ -20,14 +20,17 @@ use super::{StoreError, keys};
 /// Memory for pages: enough for the inner nodes and the hot rosters. sled's own default is 1 GiB.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// sled's unit of space on disk; a store keeps the one that it was made with. A quarter of it, 2 MiB, is the threshold
-/// above which an item becomes a blob. Compared to sled's usual 512 KiB with pieces of 3 KiB, a database that is
-/// rewritten again and again ends a third smaller and reads three times as fast.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// sled's unit of space on disk; a database keeps the one that it was made with, until it is compacted. A quarter of it, 512 KiB, is the
+/// threshold above which an item becomes a blob. sled holds several units in memory while it writes, and fills one with zeros at each
+/// start. With 8 MiB and pieces of 32 KiB a command on a small state takes twice as long and the file grows a fifth more; with 512 KiB and
+/// pieces of 3 KiB a roster is read in a third of the speed (docs/performance.md).
+const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// That of databases that were made before this was measured.
+const FORMER_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// A leaf splits above 16 entries and merges with a sibling below 4. Even 32 pieces of this size with the longest keys
-/// are 1.1 MB, far enough below the threshold; and the roster of a group of 500 people is one piece.
-const PIECE_BYTES: usize = 32 * 1024;
+/// are 300 KB, far enough below the threshold.
+const PIECE_BYTES: usize = 8 * 1024;
 
 /// The file in sled's folder that it writes to as long as it is open.
 const LOG: &str = "db";
@@ -135,21 +138,25 @@ impl Database {
     /// closed is still letting go: a reload, and the exchange for a compact copy, open the next one at once.
     fn open_when_free(path: &Path) -> Result<Self, StoreError> {
         let begun = Instant::now();
+        let mut segment_bytes = SEGMENT_BYTES;
         loop {
-            match guarded(|| Self::open(path)) {
+            match guarded(|| Self::open(path, segment_bytes)) {
                 Err(error) if is_locked(&error) && begun.elapsed() < LET_GO_WITHIN => {
                     std::thread::park_timeout(Duration::from_millis(10));
+                }
+                Err(error) if has_other_segments(&error) && segment_bytes == SEGMENT_BYTES => {
+                    segment_bytes = FORMER_SEGMENT_BYTES;
                 }
                 opened => return opened,
             }
         }
     }
 
-    fn open(path: &Path) -> Result<Self, StoreError> {
+    fn open(path: &Path, segment_bytes: usize) -> Result<Self, StoreError> {
         let config = sled::Config::default()
             .path(path)
             .cache_capacity(CACHE_BYTES)
-            .segment_size(SEGMENT_BYTES)
+            .segment_size(segment_bytes)
             .flush_every_ms(Some(500));
         let db = config.open()?;
         let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
@@ -377,7 +384,7 @@ impl Writing<'_> {
     /// Copies everything to a new database at `path` and compares the two. Readers go on meanwhile.
     pub(super) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         self.trees.look(|database| {
-            let copy = Database::open(path)?;
+            let copy = Database::open(path, SEGMENT_BYTES)?;
             copy.db.import(database.db.export());
             copy.db.flush()?;
             if copy.db.checksum()? == database.db.checksum()? {
@@ -439,6 +446,11 @@ impl Writing<'_> {
 /// sled has a lock too, and tells of it in words only.
 pub(super) fn is_locked(error: &StoreError) -> bool {
     matches!(error, StoreError::Io { detail } if detail.contains("could not acquire lock"))
+}
+
+/// The same of a database with segments of another size.
+fn has_other_segments(error: &StoreError) -> bool {
+    error.to_string().contains("cannot change the io buffer size")
 }
 
 fn closed() -> StoreError {

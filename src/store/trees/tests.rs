@@ -53,6 +53,23 @@ fn a_transaction_that_is_refused_leaves_nothing() {
 }
 
 #[test]
+fn a_database_with_segments_of_the_former_size_is_opened_and_has_the_present_one_once_it_is_compacted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    let tree = Database::open(&old, FORMER_SEGMENT_BYTES).unwrap();
+    tree.tree(Shelf::Plans).unwrap().insert(b"key", b"\0\0\0\x01value").unwrap();
+    drop(tree);
+    let trees = Trees::open(&old).unwrap();
+    assert_eq!(trees.read(Shelf::Plans, b"key").unwrap().unwrap(), b"value");
+    trees.write().copy_to(&new).unwrap();
+    let segment_bytes = |of: &Path| {
+        String::from_utf8_lossy(&std::fs::read(of.join("conf")).unwrap()).lines().next().unwrap().to_owned()
+    };
+    assert_eq!([&old, &new].map(|of| segment_bytes(of)), ["segment_size: 8388608", "segment_size: 2097152"]);
+    assert_eq!(Trees::open(&new).unwrap().read(Shelf::Plans, b"key").unwrap().unwrap(), b"value");
+}
+
+#[test]
 fn what_several_threads_commit_at_once_is_all_there_and_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let trees = Trees::open(dir.path()).unwrap();
