@@ -75,6 +75,13 @@ def build():
     return f"{target}/release/rosterd", f"{target}/baselines/release/baselines"
 
 
+def serve(home, rosterd):
+    """A sandbox, and its base URL."""
+    listen = [rosterd, "sandbox", "--listen", "127.0.0.1:0", "--script", f"{home}/script.toml", "--json"]
+    sandbox = subprocess.Popen(listen, stdout=subprocess.PIPE)
+    return sandbox, json.loads(sandbox.stdout.readline())["base_url"]
+
+
 def run(command, ends_with=(0,)):
     """Seconds, peak MiB and output of a process."""
     begun = time.perf_counter()
@@ -133,9 +140,7 @@ def main():
         subprocess.check_call([sys.executable, *map(str, make)], stdout=subprocess.DEVNULL)
         with open(f"{home}/script.toml", "w") as script:
             script.write(SCRIPT)
-        listen = [rosterd, "sandbox", "--listen", "127.0.0.1:0", "--script", f"{home}/script.toml", "--json"]
-        sandbox = subprocess.Popen(listen, stdout=subprocess.PIPE)
-        url = json.loads(sandbox.stdout.readline())["base_url"]
+        sandbox, url = serve(home, rosterd)
         for state in ["state", "empty"]:
             with open(f"{home}/{state}.toml", "w") as config:
                 config.write(CONFIG.format(home=home, url=url, state=state))
@@ -149,6 +154,7 @@ def main():
 
 def measure(options, home, rosterd, baselines):
     os.environ["VITABLE_CONNECT_API_KEY"] = "vit_apk_bench"
+    os.environ["MALLOC_ARENA_MAX"] = "2"  # as in systemd/rosterd.service
     table, runs = Table(), options.runs
     day0, day1, noise = (f"{home}/{name}.csv" for name in ("export_day0", "export_day1", "noise"))
     is_million = options.rows == 1_000_000
@@ -197,6 +203,19 @@ def measure(options, home, rosterd, baselines):
     table.add("state on disk after the first load", None, size / os.path.getsize(day0), " of the export", f"{size / 1e6:.0f} MB")
 
 
+def start(home, command):
+    """A daemon that is ready: a command before that would take the state for itself."""
+    socket = f"{home}/control.sock"
+    if os.path.exists(socket):
+        os.unlink(socket)
+    daemon = subprocess.Popen([*command, "run"], stderr=subprocess.DEVNULL)
+    while not os.path.exists(socket):
+        if daemon.poll() is not None:
+            sys.exit("the daemon did not start")
+        time.sleep(0.05)
+    return daemon
+
+
 def idle(home, rosterd, table):
     """What a daemon takes that has nothing to do, and how quickly it answers."""
     with open(f"{home}/state.toml") as config:
@@ -204,7 +223,7 @@ def idle(home, rosterd, table):
     with open(f"{home}/idle.toml", "w") as config:
         config.write(text)
     command = [rosterd, "-c", f"{home}/idle.toml"]
-    daemon = subprocess.Popen([*command, "run"], stderr=subprocess.DEVNULL)
+    daemon = start(home, command)
 
     def look(file):
         with open(f"/proc/{daemon.pid}/{file}") as about:
@@ -212,8 +231,6 @@ def idle(home, rosterd, table):
 
     ticks = lambda: sum(map(int, look("stat").rsplit(")", 1)[1].split()[11:13]))
     try:
-        while subprocess.run([*command, "status"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-            time.sleep(0.1)
         time.sleep(5)
         before, resident = ticks(), int(look("status").split("VmRSS:")[1].split()[0]) / 1024
         time.sleep(20)
@@ -240,10 +257,10 @@ def idle(home, rosterd, table):
 
 def small(home, rosterd):
     """Seconds from a dropped export of 100 rows to its first request, beyond the second for which a file must be left alone."""
-    os.mkdir(f"{home}/small")
-    with open(f"{home}/state.toml") as config:
-        text = config.read().replace(f"{home}/state", f"{home}/small_state").replace(f"{home}/inbox", f"{home}/small")
-    text = text.replace("[source.columns]", 'settle = "1s"\n[source.columns]')
+    os.makedirs(f"{home}/small/inbox")
+    # One that has no groups yet.
+    sandbox, url = serve(home, rosterd)
+    text = CONFIG.format(home=f"{home}/small", url=url, state="state").replace("[source.columns]", 'settle = "1s"\n[source.columns]')
     with open(f"{home}/small.toml", "w") as config:
         config.write(text)
     with open(f"{home}/export_day0.csv", newline="") as export:
@@ -253,16 +270,14 @@ def small(home, rosterd):
         answer = subprocess.run([rosterd, "-c", f"{home}/small.toml", *words, "--json"], capture_output=True, text=True)
         return [json.loads(line) for line in answer.stdout.splitlines()]
 
-    daemon = subprocess.Popen([rosterd, "-c", f"{home}/small.toml", "run"], stderr=subprocess.DEVNULL)
+    daemon = start(f"{home}/small", [rosterd, "-c", f"{home}/small.toml"])
     took = []
     try:
-        while not ask("status"):
-            time.sleep(0.1)
         for number in range(6):
             rows[number + 1][rows[0].index("Legal First Name")] = "Changed"
-            with open(f"{home}/small/export.part", "w", newline="") as drop:
+            with open(f"{home}/small/inbox/export.part", "w", newline="") as drop:
                 csv.writer(drop).writerows(rows)
-            os.rename(f"{home}/small/export.part", f"{home}/small/{number}.csv")
+            os.rename(f"{home}/small/inbox/export.part", f"{home}/small/inbox/{number}.csv")
             dropped = time.time()
             while not (runs := [run for run in ask("history") if run["file"]["name"] == f"{number}.csv" and run["finished_at"]]):
                 time.sleep(0.1)
@@ -270,6 +285,8 @@ def small(home, rosterd):
             sent = datetime.datetime.fromisoformat(sent[:26] + "+00:00").timestamp()
             took.append(sent - dropped - 1.0)
     finally:
+        sandbox.kill()
+        sandbox.wait()
         daemon.terminate()
         daemon.wait()
     return statistics.median(took[1:])  # the first one makes the groups

@@ -232,8 +232,7 @@ impl Deliverer {
                 Effect::Submit => {
                     let _turn = turn.take();
                     let event = self.submit(&mut batch, &payload).await?;
-                    self.heard(&batch.group, &event);
-                    event
+                    self.heard(&batch.group, event)
                 }
                 Effect::PollAfter(pause) => {
                     // Nobody waits for an answer that is not asked for yet.
@@ -250,8 +249,7 @@ impl Deliverer {
                         return Ok(Carried::Stopped);
                     };
                     let event = self.poll(&mut batch).await;
-                    self.heard(&batch.group, &event);
-                    event
+                    self.heard(&batch.group, event)
                 }
                 Effect::SubmitCurrentAfter(pause) => {
                     batch.not_before = Some(self.clock.now() + TimeDelta::from_std(pause).unwrap_or_default());
@@ -287,13 +285,14 @@ impl Deliverer {
         }
     }
 
-    /// Remembers what a group's request came to, for all of them.
-    fn heard(&self, group: &GroupRef, event: &Event) {
-        match self.outage.heard(group, event, fastrand::f64()) {
+    /// Remembers what a group's request came to, for all of them, and answers it.
+    fn heard(&self, group: &GroupRef, event: Event) -> Event {
+        match self.outage.heard(group, &event, fastrand::f64()) {
             (false, true) => warn!("the API is out: one group at a time asks whether it is back"),
             (true, false) => info!("the API is back"),
             (true, true) | (false, false) => {}
         }
+        event
     }
 
     fn circumstances(&self, polls: u32) -> Circumstances {

@@ -26,8 +26,8 @@ pub(super) struct Limits {
 }
 
 /// A roster is written anew with every change, and sled seldom uses the space of the old one again: the file grows by what is
-/// written. Three times its content is reached in weeks, and a copy of it is made in seconds. Below 128 MB nobody minds.
-pub(super) const LIMITS: Limits = Limits { bytes: 128 * 1024 * 1024, times: 3 };
+/// written. Twice its content is reached in a week, and a copy of it is made in seconds. Below 128 MB nobody minds.
+pub(super) const LIMITS: Limits = Limits { bytes: 128 * 1024 * 1024, times: 2 };
 
 /// Finishes or undoes a replacement that was cut off. Call it before the database is opened.
 pub(super) fn resume(dir: &Path) -> Result<(), StoreError> {
