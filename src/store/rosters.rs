@@ -103,6 +103,18 @@ impl Store {
         sealed.map(|sealed| records::roster_facts(key, &sealed)).transpose()
     }
 
+    /// How many people are on the group's confirmed roster; 0 for a group of which nothing was ever confirmed. Where something stands for
+    /// the roster it says so, and the roster is not read: somebody who asks for the status once a minute would have all of them in memory.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn members(&self, group: &GroupRef) -> Result<u64, StoreError> {
+        match self.group_digest(group)? {
+            Some((_, digest)) => Ok(digest.people),
+            None => Ok(self.roster_facts(group)?.map_or(0, |facts| facts.members)),
+        }
+    }
+
     /// The groups that have a confirmed roster, sorted.
     ///
     /// # Errors

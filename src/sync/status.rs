@@ -101,7 +101,7 @@ fn count(store: &Store, status: &mut Status) -> Result<(), StoreError> {
     let doubt = store.doubt()?;
     let mut in_doubt = Vec::new();
     for group in store.roster_groups()? {
-        let members = store.roster_facts(&group)?.map_or(0, |facts| facts.members);
+        let members = store.members(&group)?;
         status.groups += 1;
         status.members += members;
         if members != 0 && doubt.as_ref().is_some_and(|doubt| doubt.groups.contains(&group)) {

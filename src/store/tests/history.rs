@@ -64,6 +64,21 @@ fn a_person_is_found_in_every_group_they_ever_were_in_and_so_is_who_is_alike() {
 }
 
 #[test]
+fn people_are_counted_with_and_without_what_stands_for_their_roster() {
+    let (_dir, store) = open();
+    confirm(&store, 1, "acme", &[], &["E1", "E2"]);
+    confirm(&store, 2, "beta", &[], &["E3"]);
+    confirm(&store, 3, "beta", &["E3"], &[]);
+    let members = || ["acme", "beta", "gamma"].map(|name| store.members(&group(name)).unwrap());
+    assert_eq!(members(), [2, 0, 0]);
+    let writing = store.inner.trees.write();
+    let mut draft = Draft::default();
+    writing.remove(&mut draft, Shelf::Digests, b"acme").unwrap();
+    writing.commit(&draft).unwrap();
+    assert_eq!(members(), [2, 0, 0]);
+}
+
+#[test]
 fn a_state_of_an_older_layout_gets_its_traces_and_digests_when_it_is_opened() {
     let (dir, store) = open();
     confirm(&store, 1, "acme", &[], &["E1", "E2"]);
