@@ -7,8 +7,6 @@
 use csv::StringRecord;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::records::closing_quote;
-
 /// Stands for the cells of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowDigest(pub [u64; 2]);
@@ -29,21 +27,22 @@ impl RowDigest {
         scratch.clear();
         let mut rest = raw;
         loop {
-            let (cell, behind, is_quoted) = if let Some(quoted) = rest.strip_prefix(b"\"") {
-                let (cell, behind) = quoted.split_at_checked(closing_quote(quoted)?)?;
-                (cell, behind.get(1..)?, true)
+            let (cell, behind, needs_quotes) = if let Some(quoted) = rest.strip_prefix(b"\"") {
+                let (length, needs_quotes) = quoted_cell(quoted, delimiter)?;
+                let (cell, behind) = quoted.split_at_checked(length)?;
+                (cell, behind.get(1..)?, needs_quotes)
             } else {
-                let (cell, behind) = rest.split_at(memchr::memchr(delimiter, rest).unwrap_or(rest.len()));
+                let length = rest.iter().position(|byte| is_sign(*byte, delimiter)).unwrap_or(rest.len());
+                let (cell, behind) = rest.split_at(length);
                 (cell, behind, false)
             };
-            let needs_quotes = needs_quotes(cell, delimiter);
-            if needs_quotes && !is_quoted {
-                return None;
-            }
-            // Quotes within it are doubled already.
-            let quotes: &[u8] = if needs_quotes { b"\"" } else { b"" };
-            for part in [quotes, cell, quotes] {
-                scratch.extend_from_slice(part);
+            if needs_quotes {
+                // Quotes within it are doubled already.
+                scratch.push(b'"');
+                scratch.extend_from_slice(cell);
+                scratch.push(b'"');
+            } else {
+                scratch.extend_from_slice(cell);
             }
             match behind.split_first() {
                 None => return Some(Self::of_raw(scratch)),
@@ -67,12 +66,28 @@ impl RowDigest {
     }
 }
 
-fn needs_quotes(cell: &[u8], delimiter: u8) -> bool {
-    memchr::memchr3(delimiter, b'"', b'\n', cell).is_some() || memchr::memchr(b'\r', cell).is_some()
+/// How long a cell is behind its opening quote, and whether it needs its quotes; none where they are not closed. Byte by byte: most cells
+/// are shorter than what a search for signs takes to begin.
+fn quoted_cell(quoted: &[u8], delimiter: u8) -> Option<(usize, bool)> {
+    let (mut at, mut needs_quotes) = (0, false);
+    loop {
+        at += quoted.get(at..)?.iter().position(|byte| is_sign(*byte, delimiter))?;
+        match (quoted.get(at), quoted.get(at + 1)) {
+            (Some(b'"'), Some(b'"')) => at += 2,
+            (Some(b'"'), _) => return Some((at, needs_quotes)),
+            _ => at += 1,
+        }
+        needs_quotes = true;
+    }
+}
+
+/// What stands for itself within quotes only.
+fn is_sign(byte: u8, delimiter: u8) -> bool {
+    byte == delimiter || matches!(byte, b'"' | b'\n' | b'\r')
 }
 
 fn write_cell(cell: &[u8], delimiter: u8, out: &mut Vec<u8>) {
-    if !needs_quotes(cell, delimiter) {
+    if !cell.iter().any(|byte| is_sign(*byte, delimiter)) {
         out.extend_from_slice(cell);
         return;
     }

@@ -93,6 +93,8 @@ pub(super) struct Records<R> {
     ends: Vec<usize>,
     /// Where digests are made.
     scratch: Vec<u8>,
+    /// Whether the last row that was known was so by its cells and not as it is written: an export quotes all of its rows alike.
+    is_known_by_cells: bool,
 }
 
 impl<R> fmt::Debug for Records<R> {
@@ -119,6 +121,7 @@ impl<R: Read> Records<R> {
             text: vec![0; 1024],
             ends: vec![0; 64],
             scratch: Vec::new(),
+            is_known_by_cells: false,
         }
     }
 
@@ -205,10 +208,18 @@ impl<R: Read> Records<R> {
             };
             let raw = rest.get(..n_raw).unwrap_or_default();
             let (row, line) = (raw.strip_suffix(b"\r").unwrap_or(raw), self.lines.line());
-            let is_known = known.pass_over(RowDigest::of_raw(row), line)
-                || (memchr::memchr(b'"', row).is_some()
-                    && RowDigest::of_quoted(row, self.delimiter, &mut self.scratch)
-                        .is_some_and(|digest| known.pass_over(digest, line)));
+            let mut is_known = false;
+            for by_cells in [self.is_known_by_cells, !self.is_known_by_cells] {
+                let digest = match by_cells {
+                    false => Some(RowDigest::of_raw(row)),
+                    true if memchr::memchr(b'"', row).is_none() => None,
+                    true => RowDigest::of_quoted(row, self.delimiter, &mut self.scratch),
+                };
+                if digest.is_some_and(|digest| known.pass_over(digest, line)) {
+                    (is_known, self.is_known_by_cells) = (true, by_cells);
+                    break;
+                }
+            }
             if !is_known {
                 break;
             }
