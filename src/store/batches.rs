@@ -371,11 +371,12 @@ impl Store {
         let generation = generation(&self.inner.trees)? + 1;
         writing.put(&mut draft, Shelf::Meta, keys::GENERATION, &records::count(keys::GENERATION, generation))?;
         let waiting = self.draft_end(&writing, &mut draft, batch)?;
+        // Read now, since a newer roster may take its place once others write; the settlement stands whatever it is.
         let next = match (waiting, successor) {
-            (Some(waiting), _) => Some(self.with_payload(waiting)?),
+            (Some(waiting), _) => Some(self.with_payload(waiting)),
             (None, Some(successor)) => {
                 self.draft_successor(&writing, &mut draft, &successor.batch, &successor.payload)?;
-                Some(successor)
+                Some(Ok(successor))
             }
             (None, None) => None,
         };
@@ -386,7 +387,7 @@ impl Store {
         {
             tracing::warn!(%error, "the sentinel of the state could not be brought up to date");
         }
-        Ok(next)
+        next.transpose()
     }
 
     /// Records that the open batch ended without results (`lost`, `refused`, `superseded`): the roster stays as it is.

@@ -509,6 +509,23 @@ fn the_open_work_goes_in_two_parts_together_or_not_at_all() {
 }
 
 #[test]
+fn a_settlement_stands_although_what_waits_behind_it_is_damaged() {
+    let (_dir, store) = open();
+    accept(&store, "run_1", "bat_1");
+    store.record_batch(&in_phase("bat_1", "run_1", Phase::Submitting)).unwrap();
+    accept(&store, "run_2", "bat_2");
+    let writing = store.inner.trees.write();
+    let mut draft = Draft::default();
+    writing.put(&mut draft, Shelf::Payloads, b"bat_2", b"damaged").unwrap();
+    writing.commit(&draft).unwrap();
+    let batch = in_phase("bat_1", "run_1", Phase::Completed);
+    let settlement = Settlement { batch: batch.clone(), roster: None, changes: Vec::new(), pause: None };
+    assert!(store.settle(&settlement).is_err());
+    assert_eq!(store.batch(&batch.batch).unwrap(), Some(batch));
+    assert_eq!(store.open_batch(&group("acme")).unwrap().map(|open| open.batch.to_string()).as_deref(), Some("bat_2"));
+}
+
+#[test]
 fn a_run_does_not_wait_for_people_who_are_tried_again() {
     let (_dir, store) = open();
     accept(&store, "run_1", "bat_1");
