@@ -34,6 +34,7 @@ mod rosters;
 mod runs;
 mod sentinel;
 mod sources;
+mod together;
 mod trees;
 mod verify;
 
@@ -66,13 +67,37 @@ struct Inner {
     /// The API that the state directory was made for, where that is another one.
     beside: Option<String>,
     durable: bool,
-    settled: sentinel::Settled,
+    /// As far as the sentinel tells of them.
+    settlements: together::Together,
     calls: Semaphore,
     ids: Ids,
     _lock: File,
 }
 
 impl Store {
+    /// A store over an open database. Its ids go on where the clock is.
+    fn over(
+        trees: trees::Trees,
+        dir: PathBuf,
+        (name, base_url): (String, String),
+        beside: Option<String>,
+        lock: File,
+    ) -> Self {
+        let inner = Inner {
+            trees,
+            dir,
+            name,
+            base_url,
+            beside,
+            durable: filter::active(),
+            settlements: together::Together::default(),
+            calls: Semaphore::new(CALLS_AT_ONCE),
+            ids: Ids::after(None, None),
+            _lock: lock,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
     /// Runs blocking work on the store away from the async threads. A panic of `work` goes on in the caller.
     ///
     /// # Errors

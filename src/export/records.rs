@@ -390,7 +390,7 @@ fn cells_in(raw: &[u8], delimiter: u8) -> usize {
 }
 
 /// Where the quote stands that ends a quoted cell; doubled quotes belong to its text.
-pub(super) fn closing_quote(quoted: &[u8]) -> Option<usize> {
+fn closing_quote(quoted: &[u8]) -> Option<usize> {
     let mut begin = 0;
     loop {
         let at = begin + memchr::memchr(b'"', quoted.get(begin..)?)?;

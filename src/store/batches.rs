@@ -53,17 +53,7 @@ impl Store {
     /// The batches of a run that are open or wait, but for those that try people again: newest first, since the newest is usually
     /// the last to end, and each read only when it is asked for.
     pub fn undelivered(&self, run: &RunId) -> impl Iterator<Item = Result<Batch, StoreError>> {
-        let prefix = keys::first(run.as_str());
-        let mut last: Option<Vec<u8>> = None;
-        let keys = std::iter::from_fn(move || {
-            let trees = &self.inner.trees;
-            let found = match &last {
-                None => trees.last_key(Shelf::RunBatches, &prefix),
-                Some(last) => trees.key_before(Shelf::RunBatches, last),
-            };
-            last = found.as_ref().ok().and_then(|key| key.as_ref().map(|key| key.to_vec()));
-            found.map(|key| key.filter(|key| key.starts_with(&prefix))).transpose()
-        });
+        let keys = self.inner.trees.keys_back(Shelf::RunBatches, keys::first(run.as_str()));
         // One that was forgotten since its key was read is passed over.
         let batches = keys.filter_map(|key| key.and_then(|key| self.batch(&second_id(&key)?)).transpose());
         batches.filter(|batch| batch.as_ref().map_or(true, |batch| !batch.phase.is_final() && batch.again == 0))
@@ -382,9 +372,9 @@ impl Store {
         };
         writing.commit(&draft)?;
         // After the flush, so that it never promises more than there is. The settlement stands whatever happens here.
-        if let Err(error) =
-            self.inner.settled.note(generation, |generation| self.sentinel(generation).write(&self.inner.dir))
-        {
+        self.inner.settlements.reach(generation);
+        let told = self.inner.settlements.settle(generation, |last| self.sentinel(last).write(&self.inner.dir));
+        if let Err(error) = told {
             tracing::warn!(%error, "the sentinel of the state could not be brought up to date");
         }
         next.transpose()

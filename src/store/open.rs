@@ -3,17 +3,15 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::FlockOperation;
-use tokio::sync::Semaphore;
 
 use super::envelope::Kind;
 use super::records::{self, MetaV1};
-use super::sentinel::{Sentinel, Settled};
+use super::sentinel::Sentinel;
 use super::trees::{Draft, Shelf, Trees, is_locked};
-use super::{CALLS_AT_ONCE, Ids, Inner, Store, StoreError, compact, filter, keys};
+use super::{Store, StoreError, compact, keys};
 
 /// The layout of trees and keys that this program reads and writes.
 ///
@@ -59,20 +57,7 @@ impl Store {
         };
         let (trees, meta) = *found;
         compact::when_grown(&home, &trees, limits)?;
-        let store = Self {
-            inner: Arc::new(Inner {
-                trees,
-                dir: home,
-                name: meta.store.clone(),
-                base_url: meta.base_url.clone(),
-                beside,
-                durable: filter::active(),
-                settled: Settled::default(),
-                calls: Semaphore::new(CALLS_AT_ONCE),
-                ids: Ids::after(None, None),
-                _lock: lock,
-            }),
-        };
+        let store = Self::over(trees, home, (meta.store, meta.base_url), beside, lock);
         store.sweep_payloads()?;
         if meta.layout < LAYOUT {
             store.raise_layout(meta.layout)?;

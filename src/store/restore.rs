@@ -4,16 +4,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Semaphore;
 
 use super::compact::DB;
 use super::open::{home_of, lock, make};
-use super::sentinel::{self, Sentinel, Settled, sync_dir};
+use super::sentinel::{self, Sentinel, sync_dir};
 use super::trees::{Draft, Trees};
-use super::{CALLS_AT_ONCE, Ids, Inner, Store, StoreError, backup, filter};
+use super::{Store, StoreError, backup};
 use crate::report::{BackupReport, VerifyReport};
 use crate::roster::ids::SourceName;
 
@@ -78,20 +76,8 @@ fn prepare(
 ) -> Result<(backup::Header, BackupReport), StoreError> {
     make(new)?;
     let (trees, header, report) = import(path, &new.join(DB), base_url)?;
-    let store = Store {
-        inner: Arc::new(Inner {
-            trees,
-            dir: new.to_owned(),
-            name: header.store.clone(),
-            base_url: header.base_url.clone(),
-            beside: None,
-            durable: filter::active(),
-            settled: Settled::default(),
-            calls: Semaphore::new(CALLS_AT_ONCE),
-            ids: Ids::after(None, None),
-            _lock: lock,
-        }),
-    };
+    let named = (header.store.clone(), header.base_url.clone());
+    let store = Store::over(trees, new.to_owned(), named, None, lock);
     let VerifyReport { findings, .. } = store.verify()?;
     if let Some(finding) = findings.first() {
         let detail = format!("{} things in it do not fit together; the first is: {finding}", findings.len());

@@ -79,17 +79,16 @@ impl Store {
     pub fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError> {
         let of_group = filter.group.as_ref().map(|group| self.runs_of_group(group)).transpose()?;
         let mut found = Vec::new();
-        let mut next = self.inner.trees.last_key(Shelf::Runs, b"")?;
-        while let Some(key) = next
-            && found.len() < limit
-        {
+        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new()) {
+            if limit <= found.len() {
+                break;
+            }
             // A run that was forgotten since its key was read is passed over.
-            if let Some(RunV1 { run, .. }) = self.run_without_plan(&key)?
+            if let Some(RunV1 { run, .. }) = self.run_without_plan(&key?)?
                 && filter.lets_through(&run, of_group.as_ref())
             {
                 found.push(run);
             }
-            next = self.inner.trees.key_before(Shelf::Runs, &key)?;
         }
         Ok(found)
     }
@@ -100,13 +99,13 @@ impl Store {
     /// When the store cannot be read.
     pub fn runs_after(&self, filter: &RunFilter, after: &RunId) -> Result<Vec<Run>, StoreError> {
         let mut found = Vec::new();
-        let mut next = self.inner.trees.last_key(Shelf::Runs, b"")?;
-        while let Some(key) = next
-            && after.as_str().as_bytes() < key.as_ref()
-        {
+        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new()) {
+            let key = key?;
+            if key.as_ref() <= after.as_str().as_bytes() {
+                break;
+            }
             let run = self.run_without_plan(&key)?.map(|record| record.run);
             found.extend(run.filter(|run| filter.lets_through(run, None)));
-            next = self.inner.trees.key_before(Shelf::Runs, &key)?;
         }
         Ok(found)
     }
@@ -123,17 +122,16 @@ impl Store {
         limit: usize,
     ) -> Result<Option<RunRecord>, StoreError> {
         let mut looked_at = 0;
-        let mut next = self.inner.trees.last_key(Shelf::Runs, b"")?;
-        while let Some(key) = next
-            && looked_at < limit
-        {
-            if let Some(found) = self.run_without_plan(&key)?.filter(|found| found.run.source == *source) {
+        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new()) {
+            if limit <= looked_at {
+                break;
+            }
+            if let Some(found) = self.run_without_plan(&key?)?.filter(|found| found.run.source == *source) {
                 if found.filed_as.as_deref() == Some(filed_as) {
                     return self.run(&found.run.run);
                 }
                 looked_at += 1;
             }
-            next = self.inner.trees.key_before(Shelf::Runs, &key)?;
         }
         Ok(None)
     }

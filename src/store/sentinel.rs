@@ -4,8 +4,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,33 +71,6 @@ impl Sentinel {
             sync_dir(dir)
         };
         replace().map_err(|error| StoreError::io("write", &path, &error))
-    }
-}
-
-/// How far the file has come, while several settle at once.
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    /// The last settlement that is on disk.
-    on_disk: AtomicU64,
-    /// The last of which the file tells. Held while it is written.
-    told: Mutex<u64>,
-}
-
-impl Settled {
-    /// Returns when the file tells of this settlement, which is on disk. One thread writes it for all that are on disk by then.
-    pub(super) fn note(
-        &self,
-        generation: u64,
-        write: impl FnOnce(u64) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        self.on_disk.fetch_max(generation, Ordering::SeqCst);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told < generation {
-            let on_disk = self.on_disk.load(Ordering::SeqCst);
-            write(on_disk)?;
-            *told = on_disk;
-        }
-        Ok(())
     }
 }
 

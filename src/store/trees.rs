@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionResult, Transactional};
 use sled::{IVec, Tree};
 
+use super::together::Together;
 use super::{StoreError, keys};
 
 /// Memory for pages: enough for the inner nodes and the hot rosters. sled's own default is 1 GiB.
@@ -114,11 +115,9 @@ pub(super) struct Trees {
     /// takes the database's place. None when that went wrong: nothing can be read then until the state is opened again.
     open: RwLock<Option<Database>>,
     /// Held by a writer from its first read until its transaction is applied: two writers at once make sled's file grow without end.
-    writer: Mutex<()>,
-    /// Commits that were applied so far.
-    applied: AtomicU64,
-    /// How many of them are on disk. Held while they are brought there: whoever waited for it mostly finds that its own is there too.
-    flushed: Mutex<u64>,
+    /// How many commits were applied so far.
+    writer: Mutex<u64>,
+    commits: Together,
     /// Commits until the disk is said to be gone, for tests that stop after each of them.
     commits_left: AtomicU64,
     /// Whether a commit was refused for that.
@@ -197,7 +196,7 @@ pub(super) struct Draft {
 /// Proof that nobody else writes.
 pub(super) struct Writing<'a> {
     trees: &'a Trees,
-    _only: MutexGuard<'a, ()>,
+    commits: MutexGuard<'a, u64>,
 }
 
 impl Trees {
@@ -205,9 +204,8 @@ impl Trees {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self {
             open: RwLock::new(Some(Database::open_when_free(path)?)),
-            writer: Mutex::new(()),
-            applied: AtomicU64::new(0),
-            flushed: Mutex::new(0),
+            writer: Mutex::new(0),
+            commits: Together::default(),
             commits_left: AtomicU64::new(u64::MAX),
             has_refused: AtomicBool::new(false),
         })
@@ -264,9 +262,15 @@ impl Trees {
         self.look(|database| Ok(database.tree(shelf)?.scan_prefix(prefix).keys().next_back().transpose()?))
     }
 
-    /// The last key before `bound`.
-    pub(super) fn key_before(&self, shelf: Shelf, bound: &[u8]) -> Result<Option<IVec>, StoreError> {
-        self.look(|database| Ok(database.tree(shelf)?.range(..bound).keys().next_back().transpose()?))
+    /// The keys that begin with `prefix`, the last one first, each looked up while others write. An error is the last.
+    pub(super) fn keys_back(&self, shelf: Shelf, prefix: Vec<u8>) -> impl Iterator<Item = Result<IVec, StoreError>> {
+        let last = self.last_key(shelf, &prefix).transpose();
+        std::iter::successors(last, move |last| {
+            let bound: &[u8] = last.as_ref().ok()?;
+            let before =
+                self.look(|database| Ok(database.tree(shelf)?.range(..bound).keys().next_back().transpose()?));
+            before.map(|key| key.filter(|key| key.starts_with(&prefix))).transpose()
+        })
     }
 
     /// Pieces of long values whose value is gone, or has fewer.
@@ -286,20 +290,9 @@ impl Trees {
         Ok(orphans)
     }
 
-    /// Returns when so many commits are on disk. One thread goes to the disk for all that were applied by then.
-    fn flush(&self, commits: u64) -> Result<(), StoreError> {
-        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *flushed < commits {
-            let applied = self.applied.load(Ordering::SeqCst);
-            self.look(|database| database.db.flush().map(|_| ()).map_err(StoreError::from))?;
-            *flushed = applied;
-        }
-        Ok(())
-    }
-
     /// Waits until nobody else writes.
     pub(super) fn write(&self) -> Writing<'_> {
-        Writing { trees: self, _only: self.writer.lock().unwrap_or_else(PoisonError::into_inner) }
+        Writing { trees: self, commits: self.writer.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Of each tree its name, its entries, and the bytes of its keys and values, by reading them all.
@@ -338,7 +331,7 @@ impl Trees {
 impl Writing<'_> {
     /// Applies a draft, lets others write, and returns when it is on disk. sled's log is on disk up to some point, never with a gap: a
     /// crash that takes a commit takes all that were applied after it.
-    pub(super) fn commit(self, draft: &Draft) -> Result<(), StoreError> {
+    pub(super) fn commit(mut self, draft: &Draft) -> Result<(), StoreError> {
         let trees = self.trees;
         if trees.commits_left.load(Ordering::Relaxed) == 0 {
             trees.has_refused.store(true, Ordering::Relaxed);
@@ -350,9 +343,11 @@ impl Writing<'_> {
             if identity(file) == *opened { Ok(()) } else { Err(StoreError::Gone { dir: dir() }) }
         })?;
         self.stage(draft)?;
-        let mine = trees.applied.fetch_add(1, Ordering::SeqCst) + 1;
+        *self.commits += 1;
+        let mine = *self.commits;
+        trees.commits.reach(mine);
         drop(self);
-        trees.flush(mine)
+        trees.commits.settle(mine, |_| trees.look(|database| database.db.flush().map(|_| ()).map_err(StoreError::from)))
     }
 
     /// Applies a draft whole or not at all, without waiting for the disk. What is staged is on disk no later than the

@@ -80,8 +80,8 @@ fn what_several_threads_commit_at_once_is_all_there_and_on_disk() {
         }
     });
     assert_eq!(trees.keys(Shelf::Plans, b"", usize::MAX).unwrap().len(), 160);
-    let flushed = trees.flushed.lock().unwrap();
-    assert_eq!((*flushed, trees.applied.load(Ordering::SeqCst)), (160, 160));
+    let flushed = trees.commits.settled.lock().unwrap();
+    assert_eq!((*flushed, *trees.writer.lock().unwrap()), (160, 160));
 }
 
 #[test]
