@@ -26,8 +26,7 @@ use rosterd::plan::{self, Baseline, GroupStanding, Input, Policy};
 use rosterd::report::{Batch, Counts, Phase, Run, RunState, Trigger};
 use rosterd::roster::familiar::{Context, Familiar, Recognized};
 use rosterd::roster::ids::{GroupRef, RunId};
-use rosterd::roster::mapping::Collector;
-use rosterd::roster::mapping::Mapping;
+use rosterd::roster::mapping::{Collector, Mapping};
 use rosterd::roster::{ConfirmedRoster, Entry, Reading};
 use rosterd::store::{RunRecord, Settlement, SourceState, Store, Work};
 
@@ -126,29 +125,28 @@ impl World {
         })
     }
 
-    /// A store in which each of them is confirmed.
-    fn store(&self, rosters: &BTreeMap<GroupRef, Vec<Entry>>) -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), "https://api.test").unwrap();
-        let batches = self.accept(&store, rosters);
-        for batch in batches {
-            settle(&store, batch, rosters, self.now);
-        }
-        (dir, store)
-    }
-
-    /// Records a run that submits them.
-    fn accept(&self, store: &Store, rosters: &BTreeMap<GroupRef, Vec<Entry>>) -> Vec<Batch> {
-        let run = store.ids().run(self.now);
+    /// What submits them.
+    fn works(&self, store: &Store, run: &RunId, rosters: &BTreeMap<GroupRef, Vec<Entry>>) -> Vec<Work> {
         let works = rosters.iter().map(|(group, payload)| Work {
             batch: Batch::pending(store.ids().batch(self.now), run.clone(), group.clone(), payload.len(), Some(0)),
             payload: payload.clone(),
         });
-        let works: Vec<Work> = works.collect();
-        let batches = works.iter().map(|work| work.batch.clone()).collect();
+        works.collect()
+    }
+
+    /// Records a run that submits them, and that each is confirmed.
+    fn deliver(&self, store: &Store, rosters: &BTreeMap<GroupRef, Vec<Entry>>) {
+        let run = store.ids().run(self.now);
+        let works = self.works(store, &run, rosters);
+        let batches: Vec<Batch> = works.iter().map(|work| work.batch.clone()).collect();
         let source = SourceState::new(self.source().name.clone());
         store.accept(&RunRecord { run: self.record(run), plan: None, filed_as: None }, works, &source).unwrap();
-        batches
+        for batch in batches {
+            let members = rosters[&batch.group].clone();
+            let roster = Some(ConfirmedRoster::new(batch.group.clone(), members, Vec::new(), self.now));
+            let batch = Batch { phase: Phase::Completed, ..batch };
+            store.settle(&Settlement { batch, roster, changes: Vec::new(), pause: None }).unwrap();
+        }
     }
 
     fn record(&self, run: RunId) -> Run {
@@ -172,11 +170,10 @@ impl World {
     }
 }
 
-fn settle(store: &Store, batch: Batch, rosters: &BTreeMap<GroupRef, Vec<Entry>>, now: DateTime<Utc>) {
-    let members = rosters[&batch.group].clone();
-    let roster = Some(ConfirmedRoster::new(batch.group.clone(), members, Vec::new(), now));
-    let batch = Batch { phase: Phase::Completed, ..batch };
-    store.settle(&Settlement { batch, roster, changes: Vec::new(), pause: None }).unwrap();
+fn fresh_store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), "https://api.test").unwrap();
+    (dir, store)
 }
 
 fn read(criterion: &mut Criterion) {
@@ -267,18 +264,11 @@ fn payload(criterion: &mut Criterion) {
 fn store(criterion: &mut Criterion) {
     let world = World::new();
     let rosters = world.rosters();
-    let (_dir, confirmed) = world.store(&rosters);
+    let (_dir, confirmed) = fresh_store();
+    world.deliver(&confirmed, &rosters);
     let mut group = criterion.benchmark_group("store");
     group.throughput(Throughput::Elements(PEOPLE)).sample_size(20);
-    let works = || -> Vec<Work> {
-        let run = &world.run;
-        let ids = confirmed.ids();
-        let work = |(group, payload): (&GroupRef, &Vec<Entry>)| Work {
-            batch: Batch::pending(ids.batch(world.now), run.clone(), group.clone(), payload.len(), Some(0)),
-            payload: payload.clone(),
-        };
-        rosters.iter().map(work).collect()
-    };
+    let works = || world.works(&confirmed, &world.run, &rosters);
     group.bench_function("encode rosters", |bench| {
         let pack = |works: Vec<Work>| works.into_iter().map(|work| work.pack().unwrap()).collect::<Vec<_>>();
         bench.iter_batched(works, pack, BatchSize::LargeInput);
@@ -300,19 +290,11 @@ fn store(criterion: &mut Criterion) {
         bench.iter(|| rosters.keys().filter_map(|group| confirmed.roster_part(group, is_wanted).unwrap()).count());
     });
     group.bench_function("accept and settle, to the disk", |bench| {
-        let fresh = || {
-            let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(dir.path(), "https://api.test").unwrap();
-            (dir, store)
-        };
         let deliver = |(dir, store): (tempfile::TempDir, Store)| {
-            let batches = world.accept(&store, &rosters);
-            for batch in batches {
-                settle(&store, batch, &rosters, world.now);
-            }
+            world.deliver(&store, &rosters);
             (dir, store)
         };
-        bench.iter_batched(fresh, deliver, BatchSize::PerIteration);
+        bench.iter_batched(fresh_store, deliver, BatchSize::PerIteration);
     });
     group.finish();
 }
