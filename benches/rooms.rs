@@ -21,7 +21,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rosterd::api::wire::roster_body;
 use rosterd::config::{self, Config, Environment, PhoneFormat, Source};
-use rosterd::export::{self, Reader};
+use rosterd::export::{self, Reader, Rows};
 use rosterd::plan::{self, Baseline, GroupStanding, Input, Policy};
 use rosterd::report::{Batch, Counts, Phase, Run, RunState, Trigger};
 use rosterd::roster::familiar::{Context, Familiar, Recognized};
@@ -208,9 +208,9 @@ fn read(criterion: &mut Criterion) {
 fn map(criterion: &mut Criterion) {
     let world = World::new();
     let mut reader = world.reader(&world.day0);
-    let mut rows = Vec::new();
-    while let Some(row) = reader.next_row().unwrap() {
-        rows.push(row.keep());
+    let mut batches = vec![Rows::default()];
+    while reader.next_rows(&mut (), batches.last_mut().unwrap()).unwrap() {
+        batches.push(Rows::default());
     }
     let mut group = criterion.benchmark_group("map");
     group.throughput(Throughput::Elements(PEOPLE));
@@ -218,8 +218,8 @@ fn map(criterion: &mut Criterion) {
         bench.iter(|| {
             let bound = Mapping::new(world.source()).bind(reader.header());
             let mut collector = Collector::new(bound, world.today);
-            for row in &rows {
-                collector.row(&row.row());
+            for row in batches.iter().flat_map(Rows::iter) {
+                collector.row(&row);
             }
             collector.finish()
         });

@@ -25,5 +25,5 @@ mod tests;
 pub use digest::{Known, RowDigest};
 pub use header::{Header, Wanted};
 pub use reader::{Reader, open};
-pub use row::{KeptRow, Row};
+pub use row::{Row, Rows};
 pub use survey::{Survey, sha256, survey};

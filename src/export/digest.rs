@@ -105,12 +105,29 @@ fn write_cell(cell: &[u8], delimiter: u8, out: &mut Vec<u8>) {
 pub trait Known {
     /// Whether the row needs no second look. Called once for each row that is passed over; `line` is the row's.
     fn pass_over(&mut self, row: RowDigest, line: u64) -> bool;
+
+    /// Whether there is no row that it could know, so that none need be shown to it.
+    fn is_empty(&self) -> bool;
 }
 
 /// Knows none.
 impl Known for () {
     fn pass_over(&mut self, _: RowDigest, _: u64) -> bool {
         false
+    }
+
+    fn is_empty(&self) -> bool {
+        true
+    }
+}
+
+impl<K: Known> Known for Option<K> {
+    fn pass_over(&mut self, row: RowDigest, line: u64) -> bool {
+        self.as_mut().is_some_and(|known| known.pass_over(row, line))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_ref().is_none_or(Known::is_empty)
     }
 }
 

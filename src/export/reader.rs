@@ -13,7 +13,7 @@ use super::digest::{Known, RowDigest};
 use super::header::{Header, Wanted};
 use super::problem::{Broken, BrokenCode, Code, Problem};
 use super::records::{Place, Records, unreadable};
-use super::row::Row;
+use super::row::{Row, Rows};
 use super::shape::{has_footer_word, is_blank, is_id_shaped};
 use super::survey::Survey;
 use super::tally::Tally;
@@ -155,26 +155,39 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// As [`Reader::next_row`].
     pub fn next_unknown(&mut self, known: &mut impl Known) -> Result<Option<Row<'_>>, Broken> {
+        let Some((place, digest)) = self.step(known)? else { return Ok(None) };
+        Ok(Some(Row::under(place, &self.record, self.n_named, self.header.names().len()).known_by(digest)))
+    }
+
+    /// The next rows that [`Reader::next_unknown`] would hand out, at most as many as belong together, in place of those that `rows`
+    /// holds; whether there may be more.
+    ///
+    /// # Errors
+    /// As [`Reader::next_row`].
+    pub fn next_rows(&mut self, known: &mut impl Known, rows: &mut Rows) -> Result<bool, Broken> {
+        rows.begin(self.n_named, self.header.names().len());
+        while !rows.is_full() {
+            let Some((place, digest)) = self.step(known)? else { return Ok(false) };
+            rows.push(place, &mut self.record, digest);
+        }
+        Ok(true)
+    }
+
+    /// Takes a step, unless there is none to take any more.
+    fn step(&mut self, known: &mut impl Known) -> Result<Option<(Place, Option<RowDigest>)>, Broken> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
         if self.is_over {
             return Ok(None);
         }
-        match self.advance(known) {
-            Ok(Some((place, digest))) => {
-                let n_columns = self.header.names().len();
-                Ok(Some(Row::under(place, &self.record, self.n_named, n_columns).known_by(digest)))
-            }
-            Ok(None) => {
-                self.is_over = true;
-                Ok(None)
-            }
-            Err(broken) => {
-                self.broken = Some(broken.clone());
-                Err(broken)
-            }
+        let step = self.advance(known);
+        match &step {
+            Ok(Some(_)) => {}
+            Ok(None) => self.is_over = true,
+            Err(broken) => self.broken = Some(broken.clone()),
         }
+        step
     }
 
     /// What was skipped, filled up or guessed so far, by line; complete behind the last row. At most a few dozen, however long the

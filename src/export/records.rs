@@ -196,7 +196,7 @@ impl<R: Read> Records<R> {
     /// `Unreadable`.
     pub(super) fn pass_over(&mut self, known: &mut impl Known) -> Result<u64, Broken> {
         let mut n_known = 0;
-        while self.skip_breaks()? {
+        while !known.is_empty() && self.skip_breaks()? {
             let rest = self.buf.get(self.start..self.end).unwrap_or_default();
             let Some(n_raw) = memchr::memchr(b'\n', rest) else {
                 if self.is_ended || MAX_RECORD <= rest.len() {

@@ -35,12 +35,6 @@ impl<'a> Row<'a> {
         Self { digest, ..self }
     }
 
-    /// A copy of the row.
-    pub fn keep(&self) -> KeptRow {
-        let Self { line, record, n_named, n_columns, is_open, digest } = *self;
-        KeptRow { line, record: record.clone(), n_named, n_columns, is_open, digest }
-    }
-
     /// The line on which the row begins, counted from 1 as an editor does.
     pub fn line(&self) -> u64 {
         self.line
@@ -79,27 +73,63 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A row that outlives the reader's next step, to be looked at on another thread.
-pub struct KeptRow {
-    line: u64,
-    record: StringRecord,
+/// As many rows change threads together: enough that the hand-over costs nothing beside them.
+const ROWS_TOGETHER: usize = 256;
+
+/// Rows that outlive the reader's next step, to be looked at on another thread. They are given back to be filled again: memory that one
+/// thread takes and another returns costs more than reading a row does.
+#[derive(Default)]
+pub struct Rows {
+    /// The first `filled` of them hold rows.
+    kept: Vec<KeptRow>,
+    filled: usize,
     n_named: usize,
     n_columns: usize,
+}
+
+#[derive(Default)]
+struct KeptRow {
+    line: u64,
+    record: StringRecord,
     is_open: bool,
     digest: Option<RowDigest>,
 }
 
-impl KeptRow {
-    /// The row again.
-    pub fn row(&self) -> Row<'_> {
-        let Self { line, record, n_named, n_columns, is_open, digest } = self;
-        Row { line: *line, record, n_named: *n_named, n_columns: *n_columns, is_open: *is_open, digest: *digest }
+impl Rows {
+    /// The rows, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        let (n_named, n_columns) = (self.n_named, self.n_columns);
+        self.kept.iter().take(self.filled).map(move |kept| {
+            let KeptRow { line, record, is_open, digest } = kept;
+            Row { line: *line, record, n_named, n_columns, is_open: *is_open, digest: *digest }
+        })
+    }
+
+    /// Forgets the rows; those to come are under a header of `n_columns`, of which the last ones may have no name.
+    pub(super) fn begin(&mut self, n_named: usize, n_columns: usize) {
+        (self.filled, self.n_named, self.n_columns) = (0, n_named, n_columns);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.filled == ROWS_TOGETHER
+    }
+
+    /// Adds a row; `record` is exchanged for one to be overwritten.
+    pub(super) fn push(&mut self, place: Place, record: &mut StringRecord, digest: Option<RowDigest>) {
+        if self.kept.len() == self.filled {
+            self.kept.push(KeptRow::default());
+        }
+        if let Some(kept) = self.kept.get_mut(self.filled) {
+            std::mem::swap(&mut kept.record, record);
+            (kept.line, kept.is_open, kept.digest) = (place.line, !place.is_terminated, digest);
+            self.filled += 1;
+        }
     }
 }
 
-impl fmt::Debug for KeptRow {
+impl fmt::Debug for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.row().fmt(f)
+        f.debug_struct("Rows").field("filled", &self.filled).finish_non_exhaustive()
     }
 }
 

@@ -712,6 +712,10 @@ impl Known for KnownRows {
         self.lines.extend(is_known.then_some(line));
         is_known
     }
+
+    fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
 }
 
 /// Rows with their lines, and what they can be known by.

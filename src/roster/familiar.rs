@@ -434,6 +434,10 @@ impl Known for Recognized {
         self.next = at + 1;
         true
     }
+
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! The familiar rows are compared with what is confirmed while the export is read; then both are put together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate};
 use tokio::sync::oneshot;
@@ -348,27 +348,23 @@ impl Idle {
     }
 }
 
-/// Does the same for each of many, on a few threads; in their order.
+/// Does the same for each of many, on a few threads; in their order. A thread that is done with one takes the next, since one group may be as
+/// large as a thousand others.
 fn in_parallel<T: Send, U: Send>(
     all: Vec<T>,
     each: impl Fn(T) -> Result<U, StoreError> + Sync,
 ) -> Result<Vec<U>, StoreError> {
-    let part = all.len().div_ceil(THREADS).max(1);
-    let mut rest = all.into_iter();
-    let each = &each;
+    let rest = Mutex::new(all.into_iter().enumerate());
+    let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || std::iter::from_fn(next).map(|(at, one)| Ok((at, each(one)?))).collect::<Result<Vec<_>, StoreError>>();
+    let mut done: Vec<(usize, U)> = Vec::new();
     std::thread::scope(|scope| {
-        let mut threads = Vec::new();
-        loop {
-            let part: Vec<T> = rest.by_ref().take(part).collect();
-            if part.is_empty() {
-                break;
-            }
-            threads.push(scope.spawn(move || part.into_iter().map(each).collect::<Result<Vec<U>, _>>()));
-        }
-        let mut done = Vec::new();
+        let threads = [(); THREADS].map(|()| scope.spawn(work));
         for thread in threads {
             done.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
-        Ok(done)
-    })
+        Ok::<_, StoreError>(())
+    })?;
+    done.sort_unstable_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, one)| one).collect())
 }

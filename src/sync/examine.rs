@@ -3,20 +3,21 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use chrono::NaiveDate;
 use tokio::task::JoinHandle;
 
 use crate::config::Source;
 use crate::export::problem::{Broken, BrokenCode, Severity};
-use crate::export::{self, KeptRow, Survey};
+use crate::export::{self, Known, Reader, Rows, Survey};
 use crate::roster::Reading;
 use crate::roster::familiar::{Context, Recognized};
 use crate::roster::mapping::{Collector, Mapping};
 
-/// Rows that change threads together: enough that the hand-over costs nothing beside them.
-const ROWS_A_BATCH: usize = 256;
-/// Batches that wait to be looked at: memory stays that of a thousand rows.
+/// Threads that make sense of cells, beside the one that takes the bytes apart, which has less to do for each row than one of them.
+const MAPPERS: usize = 2;
+/// Batches of rows that wait to be looked at: memory stays that of some thousand rows.
 const BATCHES_AHEAD: usize = 4;
 
 /// An export that was read to its end.
@@ -163,7 +164,7 @@ struct Read {
     recognized: Option<Recognized>,
 }
 
-/// [`read`], on this thread and one more.
+/// [`read`], on this thread and some more.
 fn read_now(
     path: &Path,
     survey: &Survey,
@@ -177,46 +178,63 @@ fn read_now(
     let context =
         Context::of(reader.header().names(), reader.delimiter(), &(format, columns, group, plan, eligibility));
     let mut recognized = familiar.filter(|familiar| familiar.context() == context);
-    let mut collector = Collector::new(mapping.bind(reader.header()), today);
-    // Taking the bytes apart and making sense of the cells are about equal work: a thread for each.
-    let (hand_over, handed_over) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
-    let (findings, n_rows, recognized) = std::thread::scope(|scope| {
-        let parsing = scope.spawn(move || {
-            let mut batch: Vec<KeptRow> = Vec::with_capacity(ROWS_A_BATCH);
-            loop {
-                let row = match &mut recognized {
-                    Some(recognized) => reader.next_unknown(recognized)?,
-                    None => reader.next_row()?,
-                };
-                let Some(row) = row else { break };
-                batch.push(row.keep());
-                if batch.len() == ROWS_A_BATCH {
-                    let full = std::mem::replace(&mut batch, Vec::with_capacity(ROWS_A_BATCH));
-                    if hand_over.send(full).is_err() {
-                        break;
-                    }
-                }
-            }
-            drop(hand_over.send(batch));
-            Ok::<_, Broken>((reader.findings(), reader.n_rows(), recognized))
-        });
-        for batch in handed_over {
-            for kept in &batch {
-                collector.row(&kept.row());
-            }
-        }
-        parsing.join().map_err(|_| io::Error::other("reading the export ended abnormally"))
-    })??;
+    let mut collectors = [(); MAPPERS].map(|()| Collector::new(mapping.bind(reader.header()), today));
+    share_out(&mut reader, &mut recognized, &mut collectors)?;
+    let [mut collector, others @ ..] = collectors;
+    others.into_iter().for_each(|other| collector.join(other));
     let mut reading = collector.finish();
-    reading.problems.extend(findings);
+    reading.problems.extend(reader.findings());
     reading.problems.sort_by_key(|problem| problem.line);
     if let Some(recognized) = &recognized {
-        reading.rows = n_rows;
+        reading.rows = reader.n_rows();
         for (group, name) in recognized.groups() {
             reading.groups.entry(group).or_insert(name);
         }
     }
     Ok(Read { reading, context: (context, today), recognized })
+}
+
+/// Reads all rows that are not known, and has each looked at by one of the collectors, which work on threads of their own.
+fn share_out(
+    reader: &mut Reader<impl io::Read>,
+    known: &mut impl Known,
+    collectors: &mut [Collector],
+) -> Result<(), ExamineError> {
+    let (hand_over, handed_over) = mpsc::sync_channel::<Rows>(BATCHES_AHEAD);
+    let (give_back, given_back) = mpsc::channel();
+    let handed_over = Arc::new(Mutex::new(handed_over));
+    std::thread::scope(|scope| {
+        let mut mappers = Vec::new();
+        for collector in collectors {
+            let (handed_over, give_back) = (Arc::clone(&handed_over), give_back.clone());
+            mappers.push(scope.spawn(move || {
+                loop {
+                    let rows = handed_over.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(rows) = rows else { break };
+                    rows.iter().for_each(|row| collector.row(&row));
+                    // Nobody takes them any more at the end of the file.
+                    drop(give_back.send(rows));
+                }
+            }));
+        }
+        // So that it is gone with the last of them.
+        drop(handed_over);
+        let read = loop {
+            let mut rows = given_back.try_recv().unwrap_or_default();
+            match reader.next_rows(known, &mut rows) {
+                Ok(has_more) => {
+                    if hand_over.send(rows).is_err() || !has_more {
+                        break Ok(());
+                    }
+                }
+                Err(broken) => break Err(broken),
+            }
+        };
+        drop(hand_over);
+        let n_failed = mappers.into_iter().filter_map(|mapper| mapper.join().err()).count();
+        read?;
+        if n_failed == 0 { Ok(()) } else { Err(abnormal()) }
+    })
 }
 
 /// Why a file of which not one row can be used is rejected: there is nothing in it that an approval could release.

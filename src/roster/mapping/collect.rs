@@ -18,7 +18,7 @@ use crate::roster::familiar::Mark;
 use crate::roster::ids::ReferenceId;
 use crate::roster::{OpenRow, Reading, Uncovered};
 
-/// Takes the rows of one file and gives a [`Reading`].
+/// Takes the rows of one file and gives a [`Reading`]. Several may share the rows of a file between them.
 pub struct Collector {
     bound: Bound,
     today: NaiveDate,
@@ -48,7 +48,8 @@ impl Collector {
         }
     }
 
-    /// Takes one row that stands for a person: the reader has left out blank lines, titles and totals.
+    /// Takes one row that stands for a person: the reader has left out blank lines, titles and totals. A row comes before those that stand
+    /// below it in the file.
     pub fn row(&mut self, row: &Row<'_>) {
         self.rows += 1;
         self.findings.begin(row.line());
@@ -65,6 +66,20 @@ impl Collector {
             self.open = Some(OpenRow { line: row.line(), reference_id, is_invalid });
         }
         self.drafts.extend(draft);
+    }
+
+    /// Takes the rows of another one that reads the same file, as if all had come to this one.
+    pub fn join(&mut self, other: Self) {
+        let Self { bound: _, today: _, words, findings, drafts, unidentified, open, rows, invalid_rows } = other;
+        self.words.join(words);
+        self.findings.join(findings);
+        self.drafts.extend(drafts);
+        self.unidentified.extend(unidentified);
+        self.unidentified.sort_unstable();
+        // Only the last row of a file is open.
+        self.open = self.open.take().or(open);
+        self.rows += rows;
+        self.invalid_rows += invalid_rows;
     }
 
     /// Joins the rows of each person, and ends.
@@ -100,7 +115,7 @@ impl Collector {
         let Self { bound, today, words, findings, .. } = self;
         let (line, cells) = (row.line(), Cells::new(row, &bound.rules.placeholders));
         let group_cell = bound.group.as_ref().map_or("", |column| cells.trimmed(column));
-        let (group, group_problem) = match words.group(&bound.rules, group_cell) {
+        let (group, group_problem) = match words.group(&bound.rules, group_cell, line) {
             GroupWord::Group(group) => (Some(group), None),
             GroupWord::Problem(problem) => (None, Some(problem)),
             GroupWord::Ignored => {

@@ -83,6 +83,27 @@ impl Findings {
         1
     }
 
+    /// Takes what was found in other rows. Warnings that are listed are the first of all rows then.
+    pub(super) fn join(&mut self, other: Self) {
+        self.problems.extend(other.problems);
+        self.problems.sort_by_key(|problem| problem.line);
+        for (code, column, seen) in other.warnings {
+            let known = self.warnings.iter_mut().find(|(kind, name, _)| (*kind, &*name) == (code, &column));
+            match known {
+                Some((_, _, known)) => *known += seen,
+                None => self.warnings.push((code, column, seen)),
+            }
+        }
+        for (code, column, _) in self.warnings.iter().filter(|(_, _, seen)| LISTED_WARNINGS < *seen) {
+            let mut listed = 0;
+            self.problems.retain(|problem| {
+                let is_one = problem.code == *code && problem.column.as_deref() == column.as_deref();
+                listed += u64::from(is_one);
+                !is_one || listed <= LISTED_WARNINGS
+            });
+        }
+    }
+
     /// All problems in the order of the lines; what was only counted is summed up in findings about the whole file, first.
     pub(super) fn finish(mut self) -> Vec<Problem> {
         let unlisted = self.warnings.into_iter().filter(|(_, _, seen)| LISTED_WARNINGS < *seen);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::tests::{HEADER, member, read, row, source, today};
+use super::tests::{HEADER, collected, member, read, row, source, today};
 use super::*;
 use crate::config::{CoverageEnds, Unmapped};
 use crate::export::Row;
@@ -13,8 +13,8 @@ use crate::export::problem::{Code, Severity};
 use crate::roster::member::Field;
 use crate::roster::{Person, Reading, Standing, fingerprint};
 
-/// Rows of a few people that agree, contradict each other, or are broken.
-fn rows() -> impl Strategy<Value = Vec<Vec<String>>> {
+/// Rows of a few people, up to so many, that agree, contradict each other, or are broken.
+fn rows(at_most: usize) -> impl Strategy<Value = Vec<Vec<String>>> {
     let change = prop_oneof![
         3 => Just(("Apt", "")),
         1 => Just(("Last", "Diaz")),
@@ -37,7 +37,7 @@ fn rows() -> impl Strategy<Value = Vec<Vec<String>>> {
         changes.push(("ID", &id));
         row(&changes)
     });
-    prop::collection::vec(one, 0..14)
+    prop::collection::vec(one, 0..=at_most)
 }
 
 fn without_lines(reading: &Reading) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -51,14 +51,32 @@ fn without_lines(reading: &Reading) -> impl PartialEq + std::fmt::Debug + use<> 
     (people, reading.groups.clone(), problems, reading.unidentified.len(), reading.rows, reading.invalid_rows)
 }
 
+fn all_of(reading: Reading) -> impl PartialEq + std::fmt::Debug {
+    let Reading { people, groups, problems, unidentified, open, rows, invalid_rows } = reading;
+    (people, groups, problems, unidentified, open, (rows, invalid_rows))
+}
+
 proptest! {
     #[test]
-    fn the_order_of_rows_does_not_matter((rows, shuffled) in rows().prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle()))) {
+    fn the_order_of_rows_does_not_matter((rows, shuffled) in rows(13).prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle()))) {
         prop_assert_eq!(without_lines(&read(&source(), &rows)), without_lines(&read(&source(), &shuffled)));
     }
 
+    /// With more rows than warnings are listed.
     #[test]
-    fn everybody_with_an_id_is_there_once_and_every_doubt_has_an_error(rows in rows()) {
+    fn rows_say_the_same_however_collectors_share_them((rows, is_first) in rows(80).prop_flat_map(|rows| {
+        let length = rows.len();
+        (Just(rows), prop::collection::vec(any::<bool>(), length))
+    })) {
+        let [mut first, second] = [true, false].map(|half| {
+            collected(&source(), (2..).zip(&rows).zip(&is_first).filter(|(_, is_first)| **is_first == half).map(|(row, _)| row))
+        });
+        first.join(second);
+        prop_assert_eq!(all_of(first.finish()), all_of(read(&source(), &rows)));
+    }
+
+    #[test]
+    fn everybody_with_an_id_is_there_once_and_every_doubt_has_an_error(rows in rows(13)) {
         let reading = read(&source(), &rows);
         let ids: BTreeSet<&str> = rows.iter().map(|row| row[0].as_str()).filter(|id| !id.is_empty()).collect();
         prop_assert!(reading.people.iter().map(|person| person.reference_id.as_str()).eq(ids));

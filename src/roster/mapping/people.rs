@@ -126,8 +126,8 @@ impl<'b> Settler<'b> {
     }
 
     pub(super) fn settle(mut self, mut drafts: Vec<Draft>) -> Settled {
-        // Stable: the rows of a person stay in the order of their lines. Quick where the file is sorted already.
-        drafts.sort_by(|a, b| a.id.cmp(&b.id));
+        // Stable, and so quick where the file, or what each thread had of it, is sorted already.
+        drafts.sort_by(|a, b| a.id.cmp(&b.id).then(a.line.cmp(&b.line)));
         self.settled.people.reserve_exact(drafts.len());
         let mut drafts = drafts.into_iter().peekable();
         while let Some(draft) = drafts.next() {

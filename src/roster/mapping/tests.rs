@@ -119,14 +119,19 @@ pub(super) fn row(changes: &[(&str, &str)]) -> Vec<String> {
 }
 
 pub(super) fn read(source: &Source, rows: &[Vec<String>]) -> Reading {
+    collected(source, (2..).zip(rows)).finish()
+}
+
+/// Has taken rows, each with its line.
+pub(super) fn collected<'a>(source: &Source, rows: impl Iterator<Item = (u64, &'a Vec<String>)>) -> Collector {
     let names: Vec<String> = HEADER.iter().chain(&[END]).map(|name| (*name).to_owned()).collect();
     let mapping = Mapping::new(source);
     let header = Header::new(names.clone(), 1);
     let mut collector = Collector::new(mapping.bind(&header), today());
-    for (line, cells) in (2..).zip(rows) {
+    for (line, cells) in rows {
         collector.row(&Row::new(line, &csv::StringRecord::from(cells.clone()), names.len()));
     }
-    collector.finish()
+    collector
 }
 
 fn person(source: &Source, changes: &[(&str, &str)]) -> (Person, Vec<Problem>) {

@@ -56,20 +56,21 @@ pub(super) struct Words {
     groups: HashMap<CompactString, GroupWord>,
     plans: HashMap<CompactString, PlanWord>,
     statuses: HashMap<CompactString, Option<StatusWord>>,
-    names: BTreeMap<GroupRef, String>,
+    /// What the first cell that names a group calls it, with that cell's line.
+    names: BTreeMap<GroupRef, (u64, String)>,
 }
 
 impl Words {
     pub(super) fn new(rules: &Rules) -> Self {
         let mut words = Self::default();
         if let GroupFrom::Fixed(group) = &rules.group.from {
-            words.names.insert(group.clone(), group.to_string());
+            words.names.insert(group.clone(), (0, group.to_string()));
         }
         words
     }
 
-    /// The group of a cell that is trimmed and freed of placeholders.
-    pub(super) fn group(&mut self, rules: &Rules, cell: &str) -> GroupWord {
+    /// The group of a cell on a line, trimmed and freed of placeholders. Lines come in order.
+    pub(super) fn group(&mut self, rules: &Rules, cell: &str, line: u64) -> GroupWord {
         let template = match &rules.group.from {
             GroupFrom::Fixed(group) => return GroupWord::Group(group.clone()),
             GroupFrom::Column { template, .. } => template,
@@ -80,7 +81,7 @@ impl Words {
         let word = group_word(rules, template, cell);
         if let GroupWord::Group(group) = &word {
             let name = normalise::text(cell);
-            self.names.entry(group.clone()).or_insert_with(|| name.into_owned());
+            self.names.entry(group.clone()).or_insert_with(|| (line, name.into_owned()));
         }
         self.groups.insert(cell.into(), word.clone());
         word
@@ -106,9 +107,19 @@ impl Words {
         word
     }
 
+    /// Takes what other lines name.
+    pub(super) fn join(&mut self, other: Self) {
+        for (group, theirs) in other.names {
+            let ours = self.names.entry(group).or_insert_with(|| theirs.clone());
+            if theirs.0 < ours.0 {
+                *ours = theirs;
+            }
+        }
+    }
+
     /// The groups that the file names, with the names that its cells give them.
     pub(super) fn into_groups(self) -> BTreeMap<GroupRef, String> {
-        self.names
+        self.names.into_iter().map(|(group, (_, name))| (group, name)).collect()
     }
 }
 
