@@ -318,10 +318,17 @@ impl Groups {
     }
 }
 
+/// A row is looked for among so many behind the last one that was passed over: those who are left out in between are fewer.
+const AHEAD: usize = 32;
+/// With more rows than one of so many, and than so many, that are not found there, the export has another order. A row of another place
+/// that is not found is only read again; a table of a million rows costs more than reading a hundred.
+const STRAYS: (usize, usize) = (8, 64);
+
 /// Familiar rows while an export is read: which of them it has.
 pub struct Recognized {
     familiar: Arc<Familiar>,
-    by_row: HashTable<u32>,
+    /// Where a row is that does not lie where it is looked for first; made when there are many.
+    by_row: Option<HashTable<u32>>,
     /// The line of each row that was passed over; 0 of the others.
     lines: Vec<u32>,
     /// Whether the row is to be read whatever it says.
@@ -329,6 +336,10 @@ pub struct Recognized {
     today: i32,
     /// The row behind the last one that was passed over: most exports keep their order.
     next: usize,
+    /// Rows that were passed over, and rows that were not found near there, of which the last is on this line.
+    n_found: usize,
+    n_strays: usize,
+    last_stray: u64,
 }
 
 impl fmt::Debug for Recognized {
@@ -340,16 +351,11 @@ impl fmt::Debug for Recognized {
 impl Recognized {
     /// For an export that is read on this day.
     pub fn new(familiar: Arc<Familiar>, today: NaiveDate) -> Self {
-        let rows = &familiar.rows;
-        let mut by_row = HashTable::with_capacity(rows.len());
-        for (at, row) in (0..).zip(rows).filter(|(_, row)| row.row != NO_ROW) {
-            by_row.insert_unique(short(row), at, |at: &u32| rows.get(*at as usize).map_or(0, short));
-        }
-        let (lines, is_read) = (vec![0; rows.len()], vec![false; rows.len()]);
+        let (lines, is_read) = (vec![0; familiar.rows.len()], vec![false; familiar.rows.len()]);
         let today = today.num_days_from_ce();
         // A day before the rows were read: by another clock, or because somebody asks for it.
         let today = if today < familiar.day { i32::MAX } else { today };
-        Self { familiar, by_row, lines, is_read, today, next: 0 }
+        Self { familiar, by_row: None, lines, is_read, today, next: 0, n_found: 0, n_strays: 0, last_stray: 0 }
     }
 
     /// Under what the rows were read.
@@ -408,13 +414,31 @@ impl Recognized {
         })
     }
 
-    fn find(&self, row: RowDigest) -> Option<usize> {
-        let is_it = |at: usize| self.familiar.rows.get(at).is_some_and(|known| known.row == row);
-        if is_it(self.next) {
-            return Some(self.next);
+    /// Where the row on a line of the export lies.
+    fn find(&mut self, row: RowDigest, line: u64) -> Option<usize> {
+        let rows = &self.familiar.rows;
+        let mut ahead = rows.get(self.next..).unwrap_or_default().iter().take(AHEAD);
+        if let Some(further) = ahead.position(|known| known.row == row) {
+            return Some(self.next + further);
         }
-        self.by_row.find(row.0[0], |at| is_it(*at as usize)).map(|at| *at as usize)
+        // A row is looked for twice when it is known as it is written or by its cells.
+        self.n_strays += usize::from(self.last_stray != line);
+        self.last_stray = line;
+        let (part, few) = STRAYS;
+        if self.by_row.is_none() && few.max((self.n_found + self.n_strays) / part) < self.n_strays {
+            self.by_row = Some(table(rows));
+        }
+        let is_it = |at: &u32| rows.get(*at as usize).is_some_and(|known| known.row == row);
+        self.by_row.as_ref()?.find(row.0[0], is_it).map(|at| *at as usize)
     }
+}
+
+fn table(rows: &[FamiliarRow]) -> HashTable<u32> {
+    let mut by_row = HashTable::with_capacity(rows.len());
+    for (at, row) in (0..).zip(rows).filter(|(_, row)| row.row != NO_ROW) {
+        by_row.insert_unique(short(row), at, |at: &u32| rows.get(*at as usize).map_or(0, short));
+    }
+    by_row
 }
 
 /// The half of a row's digest that places it in a table.
@@ -424,7 +448,7 @@ fn short(row: &FamiliarRow) -> u64 {
 
 impl Known for Recognized {
     fn pass_over(&mut self, row: RowDigest, line: u64) -> bool {
-        let (Some(at), Ok(line)) = (self.find(row), u32::try_from(line)) else { return false };
+        let (Some(at), Ok(line)) = (self.find(row, line), u32::try_from(line)) else { return false };
         let (Some(known), Some(seen)) = (self.familiar.rows.get(at), self.lines.get_mut(at)) else { return false };
         // A row that comes twice is read the second time, and then the first time as well.
         if *seen != 0 || known.until <= self.today || self.is_read.get(at).is_none_or(|is_read| *is_read) {
@@ -432,6 +456,7 @@ impl Known for Recognized {
         }
         *seen = line;
         self.next = at + 1;
+        self.n_found += 1;
         true
     }
 
@@ -474,6 +499,20 @@ mod tests {
         assert_eq!(pass(&mut recognized(rows(), "2026-03-02")), [false, true, false, false, false]);
         // Before the day for which they were read the rows may have said something else.
         assert_eq!(pass(&mut recognized(rows(), "2026-01-31")), [false; 5]);
+    }
+
+    #[test]
+    fn an_export_in_another_order_is_known_again_but_for_its_first_rows() {
+        let rows = || (1..=1000).map(|number| row(number, "E", i32::MAX)).collect();
+        let passed = |numbers: &mut dyn Iterator<Item = u64>| {
+            let mut known = recognized(rows(), "2026-03-01");
+            numbers.zip(2..).filter(|(number, line)| known.pass_over(RowDigest([*number; 2]), *line)).count()
+        };
+        // Some left out, some new, some in another place.
+        assert_eq!(passed(&mut (1..=1000).filter(|number| number % 7 != 0)), 1000 - 1000 / 7);
+        assert_eq!(passed(&mut (1..=1000).map(|number| if number % 50 == 0 { 5000 + number } else { number })), 980);
+        assert_eq!(passed(&mut (501..=1000).chain(1..=500)), 1000 - STRAYS.1);
+        assert_eq!(passed(&mut (1..=1000).rev()), 1000 - STRAYS.1);
     }
 
     #[test]

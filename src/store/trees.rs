@@ -33,6 +33,9 @@ const FORMER_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// are 300 KB, far enough below the threshold.
 const PIECE_BYTES: usize = 8 * 1024;
 
+/// As many pieces have their memory taken beforehand: 128 MB.
+const MOST_PIECES: u32 = 16 * 1024;
+
 /// The file in sled's folder that it writes to as long as it is open.
 const LOG: &str = "db";
 
@@ -171,7 +174,9 @@ impl Database {
     /// A value whose head was read already.
     fn whole(&self, shelf: Shelf, key: &[u8], head: &[u8]) -> Result<Vec<u8>, StoreError> {
         let (pieces, first) = split_head(head)?;
-        let mut value = first.to_vec();
+        // Not more than a plausible number of pieces needs: who knows what is on disk.
+        let mut value = Vec::with_capacity(pieces.min(MOST_PIECES) as usize * PIECE_BYTES);
+        value.extend_from_slice(first);
         for number in 1..pieces {
             let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, key, number))?;
             let piece = piece.ok_or_else(|| StoreError::corrupt("a piece of a record is missing"))?;

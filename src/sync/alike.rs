@@ -60,13 +60,10 @@ impl Desk {
     ) -> Result<Result<(Examined, Glimpse), ExamineError>, StoreError> {
         let (tell, told) = oneshot::channel();
         let reading = async {
-            let recognizing = async {
-                let familiar = told.await.ok()?;
-                tokio::task::spawn_blocking(move || Recognized::new(familiar, today)).await.ok()
-            };
-            let (survey, familiar) = tokio::join!(survey, recognizing);
+            let (survey, familiar) = tokio::join!(survey, told);
             let mut surveyed = survey?;
-            let examined = examine::read(&mut surveyed, source, today, familiar).await?;
+            let recognized = familiar.ok().map(|familiar| Recognized::new(familiar, today));
+            let examined = examine::read(&mut surveyed, source, today, recognized).await?;
             Ok((surveyed, examined))
         };
         let (loaded, read) = tokio::join!(self.load(source, tell), reading);
