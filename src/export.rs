@@ -9,6 +9,7 @@
 
 pub mod problem;
 
+mod ahead;
 mod dialect;
 mod digest;
 mod header;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::thread::Scope;
 
 use csv::StringRecord;
 use encoding_rs::UTF_8;
@@ -134,6 +135,15 @@ impl<R: Read> Reader<R> {
         self.delimiter
     }
 
+    /// Has a thread of this scope stand by, which reads the file ahead once that helps with knowing rows again. It ends behind the last
+    /// row, or with the reader.
+    pub fn read_ahead<'scope>(&mut self, scope: &'scope Scope<'scope, '_>)
+    where
+        R: Send + 'scope,
+    {
+        scope.spawn(self.records.stand_by());
+    }
+
     /// Rows handed out so far.
     pub fn n_rows(&self) -> u64 {
         self.n_rows
@@ -183,10 +193,11 @@ impl<R: Read> Reader<R> {
         }
         let step = self.advance(known);
         match &step {
-            Ok(Some(_)) => {}
+            Ok(Some(_)) => return step,
             Ok(None) => self.is_over = true,
             Err(broken) => self.broken = Some(broken.clone()),
         }
+        self.records.stand_down();
         step
     }
 

@@ -8,6 +8,7 @@ use std::{fmt, str};
 use csv::StringRecord;
 use csv_core::ReadRecordResult;
 
+use super::ahead::{Ahead, Aide, LineDigest};
 use super::digest::{Known, RowDigest};
 use super::problem::{Broken, BrokenCode};
 
@@ -79,10 +80,15 @@ pub(super) struct Place {
 
 /// Cuts decoded text (UTF-8) into records, one at a time. Records that are nothing but a line end are passed over.
 pub(super) struct Records<R> {
-    input: R,
+    /// None while it is read ahead.
+    input: Option<R>,
+    aide: Option<Aide<R>>,
+    ahead: Option<Ahead>,
     core: csv_core::Reader,
     delimiter: u8,
     buf: Vec<u8>,
+    /// Where `buf` begins in the whole text.
+    begin: u64,
     /// Where the next record begins in `buf`.
     start: usize,
     /// How far `buf` is filled.
@@ -110,10 +116,13 @@ impl<R> fmt::Debug for Records<R> {
 impl<R: Read> Records<R> {
     pub(super) fn new(input: R, delimiter: u8) -> Self {
         Self {
-            input,
+            input: Some(input),
+            aide: None,
+            ahead: None,
             core: core(delimiter),
             delimiter,
             buf: vec![0; CHUNK],
+            begin: 0,
             start: 0,
             end: 0,
             is_ended: false,
@@ -189,6 +198,25 @@ impl<R: Read> Records<R> {
         Ok(Some(place))
     }
 
+    /// Takes on a thread that reads ahead once that is worth it; it has to do this work.
+    pub(super) fn stand_by(&mut self) -> impl FnOnce() + use<R> {
+        let (aide, work) = Aide::new();
+        self.aide = Some(aide);
+        work
+    }
+
+    /// Lets go of that thread.
+    pub(super) fn stand_down(&mut self) {
+        (self.aide, self.ahead) = (None, None);
+    }
+
+    /// Has the text read ahead from now on, if there is somebody for it.
+    fn read_ahead(&mut self) {
+        if let (Some(aide), Some(input)) = (self.aide.take(), self.input.take()) {
+            self.ahead = Some(aide.start(input, self.begin + self.end as u64, self.delimiter));
+        }
+    }
+
     /// Passes over records that are known by their digest, as far as the next that is not. How many they were. A record with a line end
     /// of its own in a cell, or with other quotes than it must have, has to be read first.
     ///
@@ -197,23 +225,25 @@ impl<R: Read> Records<R> {
     pub(super) fn pass_over(&mut self, known: &mut impl Known) -> Result<u64, Broken> {
         let mut n_known = 0;
         while !known.is_empty() && self.skip_breaks()? {
-            let rest = self.buf.get(self.start..self.end).unwrap_or_default();
-            let Some(n_raw) = memchr::memchr(b'\n', rest) else {
-                if self.is_ended || MAX_RECORD <= rest.len() {
-                    break;
-                }
-                self.make_room(self.lines.line())?;
-                self.read()?;
-                continue;
-            };
-            let raw = rest.get(..n_raw).unwrap_or_default();
-            let (row, line) = (raw.strip_suffix(b"\r").unwrap_or(raw), self.lines.line());
+            // Only then does it take longer to say what a row is known by than to look it up.
+            if self.is_known_by_cells && self.aide.is_some() {
+                self.read_ahead();
+            }
+            let begin = self.begin + self.start as u64;
+            let ahead = self.ahead.as_mut().and_then(|ahead| ahead.line_at(begin));
+            let Some(length) = self.whole_line(ahead.map(|line| line.length))? else { break };
+            let raw = self.buf.get(self.start..self.start + length).unwrap_or_default();
+            let row = raw.strip_suffix(b"\n").unwrap_or(raw);
+            let row = row.strip_suffix(b"\r").unwrap_or(row);
+            let line = self.lines.line();
             let mut is_known = false;
             for by_cells in [self.is_known_by_cells, !self.is_known_by_cells] {
-                let digest = match by_cells {
-                    false => Some(RowDigest::of_raw(row)),
-                    true if memchr::memchr(b'"', row).is_none() => None,
-                    true => RowDigest::of_quoted(row, self.delimiter, &mut self.scratch),
+                let digest = match (by_cells, ahead.map(|line| line.digest)) {
+                    (false, Some(LineDigest::Raw(digest))) => Some(digest),
+                    (false, _) => Some(RowDigest::of_raw(row)),
+                    (true, Some(LineDigest::Cells(digest))) => digest,
+                    (true, _) if memchr::memchr(b'"', row).is_none() => None,
+                    (true, _) => RowDigest::of_quoted(row, self.delimiter, &mut self.scratch),
                 };
                 if digest.is_some_and(|digest| known.pass_over(digest, line)) {
                     (is_known, self.is_known_by_cells) = (true, by_cells);
@@ -223,15 +253,29 @@ impl<R: Read> Records<R> {
             if !is_known {
                 break;
             }
-            if memchr::memchr(b'\r', raw).is_none() {
-                self.lines.push(b"\n");
-            } else {
-                self.lines.push(rest.get(..=n_raw).unwrap_or_default());
-            }
-            self.start += n_raw + 1;
+            let has_returns = ahead.map_or_else(|| memchr::memchr(b'\r', raw).is_some(), |line| line.has_returns);
+            self.lines.push(if has_returns { raw } else { b"\n" });
+            self.start += length;
             n_known += 1;
         }
         Ok(n_known)
+    }
+
+    /// Reads on until `buf` has the line that begins at `start`, and says how long it is with its end; none where it has none, or is too long
+    /// to be a row. It may be known how long it is.
+    fn whole_line(&mut self, length: Option<usize>) -> Result<Option<usize>, Broken> {
+        loop {
+            let rest = self.buf.get(self.start..self.end).unwrap_or_default();
+            let found = match length {
+                Some(length) => (length <= rest.len()).then_some(length),
+                None => memchr::memchr(b'\n', rest).map(|at| at + 1),
+            };
+            if found.is_some() || self.is_ended || MAX_RECORD <= rest.len() {
+                return Ok(found);
+            }
+            self.make_room(self.lines.line())?;
+            self.read()?;
+        }
     }
 
     /// Passes over line ends; false at the end of the text.
@@ -249,6 +293,7 @@ impl<R: Read> Records<R> {
             if self.is_ended {
                 return Ok(false);
             }
+            self.begin += self.end as u64;
             self.start = 0;
             self.end = 0;
             self.read()?;
@@ -266,6 +311,7 @@ impl<R: Read> Records<R> {
         }
         let moved = self.start;
         self.buf.copy_within(self.start..self.end, 0);
+        self.begin += moved as u64;
         self.end -= moved;
         self.start = 0;
         if self.buf.len() - self.end < CHUNK / 2 {
@@ -276,7 +322,12 @@ impl<R: Read> Records<R> {
 
     fn read(&mut self) -> Result<(), Broken> {
         let free = self.buf.get_mut(self.end..).unwrap_or_default();
-        match self.input.read(free) {
+        let read = match (&mut self.ahead, &mut self.input) {
+            (Some(ahead), _) => ahead.read(free),
+            (None, Some(input)) => input.read(free),
+            (None, None) => Ok(0),
+        };
+        match read {
             Ok(0) => self.is_ended = true,
             Ok(n) => self.end += n,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -500,6 +551,74 @@ mod tests {
             let theirs: Vec<StringRecord> = reader.records().map(Result::unwrap).collect();
             prop_assert_eq!(ours.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>(), theirs);
             prop_assert!(ours.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
+    }
+
+    /// Knows every second row.
+    #[derive(Default)]
+    struct EverySecond(Vec<(RowDigest, u64)>);
+
+    impl Known for EverySecond {
+        fn pass_over(&mut self, row: RowDigest, line: u64) -> bool {
+            let is_known = row.0[0].is_multiple_of(2);
+            self.0.extend(is_known.then_some((row, line)));
+            is_known
+        }
+
+        fn is_empty(&self) -> bool {
+            false
+        }
+    }
+
+    proptest! {
+        /// Whatever is read ahead changes nothing: the same rows are known, and the others read as they would.
+        #[test]
+        fn what_is_read_ahead_changes_nothing(
+            text in proptest::collection::vec(proptest::sample::select(b"ab1\",;\r \r\n\n\"\n".to_vec()), 0..300),
+            is_cut in any::<bool>(),
+            by_cells in any::<bool>(),
+        ) {
+            let read = |reads_ahead: bool| {
+                let mut records = Records::new(Slow { text: &text, is_cut }, b',');
+                records.is_known_by_cells = by_cells;
+                let (mut known, mut read, mut record) = (EverySecond::default(), Vec::new(), StringRecord::new());
+                std::thread::scope(|scope| {
+                    if reads_ahead {
+                        scope.spawn(records.stand_by());
+                    }
+                    let broken = loop {
+                        let step = records.pass_over(&mut known).and_then(|n_known| {
+                            Ok((n_known, records.next(&mut record)?))
+                        });
+                        match step {
+                            Ok((n_known, Some(place))) => read.push((n_known, place, record.clone())),
+                            Ok((_, None)) => break None,
+                            Err(broken) => break Some(broken),
+                        }
+                    };
+                    // Else the thread waits for it.
+                    drop(records);
+                    // What was read before is not used then.
+                    (broken.is_none().then_some((known.0, read)), broken)
+                })
+            };
+            prop_assert_eq!(read(true), read(false));
+        }
+    }
+
+    /// Gives out its text in small pieces, and may fail at its end.
+    struct Slow<'a> {
+        text: &'a [u8],
+        is_cut: bool,
+    }
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            if self.text.is_empty() && self.is_cut {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
+            let n = buf.len().min(7);
+            self.text.read(buf.get_mut(..n).unwrap_or_default())
         }
     }
 

@@ -766,3 +766,26 @@ fn rows_that_are_known_are_passed_over_however_they_are_quoted_and_the_others_ke
     );
     assert_eq!(seen.lines, [2, 3]);
 }
+
+#[test]
+fn a_thread_that_reads_ahead_changes_nothing_and_ends_with_the_file() {
+    let rows = |quote: &str| -> String {
+        let row = |n| format!("{quote}E{n}{quote},{quote}Ann{quote},\"Lee, Jr\",1980-02-03,d1\n");
+        HEADER.to_owned() + &(1..4000).map(row).collect::<String>()
+    };
+    let digests: std::collections::HashSet<RowDigest> =
+        read_but(&rows(""), &mut KnownRows::default()).iter().filter_map(|row| row.2).collect();
+    let cut = rows("\"") + "\"E4000\",\"An";
+    for (text, is_whole) in [(rows(""), true), (rows("\""), true), (cut, false)] {
+        let mut known = KnownRows { digests: digests.clone(), lines: Vec::new() };
+        let survey = survey(text.as_bytes(), &Format::default()).unwrap();
+        let mut reader = open(text.as_bytes(), &survey, &Format::default(), &wanted()).unwrap();
+        let mut unknown = Rows::default();
+        let read = std::thread::scope(|scope| {
+            reader.read_ahead(scope);
+            reader.next_rows(&mut known, &mut unknown)
+        });
+        assert_eq!(read.is_ok(), is_whole);
+        assert_eq!((known.lines, unknown.iter().count()), ((2..=4000).collect(), 0));
+    }
+}

@@ -324,15 +324,17 @@ const AHEAD: usize = 32;
 /// that is not found is only read again; a table of a million rows costs more than reading a hundred.
 const STRAYS: (usize, usize) = (8, 64);
 
+/// In place of a line, which is never 0, nor the last that a number can tell.
+const UNSEEN: u32 = 0;
+const TO_READ: u32 = u32::MAX;
+
 /// Familiar rows while an export is read: which of them it has.
 pub struct Recognized {
     familiar: Arc<Familiar>,
     /// Where a row is that does not lie where it is looked for first; made when there are many.
     by_row: Option<HashTable<u32>>,
-    /// The line of each row that was passed over; 0 of the others.
+    /// The line of each row that was passed over; [`UNSEEN`] of the others, [`TO_READ`] where it is to be read whatever it says.
     lines: Vec<u32>,
-    /// Whether the row is to be read whatever it says.
-    is_read: Vec<bool>,
     today: i32,
     /// The row behind the last one that was passed over: most exports keep their order.
     next: usize,
@@ -351,11 +353,11 @@ impl fmt::Debug for Recognized {
 impl Recognized {
     /// For an export that is read on this day.
     pub fn new(familiar: Arc<Familiar>, today: NaiveDate) -> Self {
-        let (lines, is_read) = (vec![0; familiar.rows.len()], vec![false; familiar.rows.len()]);
+        let lines = vec![UNSEEN; familiar.rows.len()];
         let today = today.num_days_from_ce();
         // A day before the rows were read: by another clock, or because somebody asks for it.
         let today = if today < familiar.day { i32::MAX } else { today };
-        Self { familiar, by_row: None, lines, is_read, today, next: 0, n_found: 0, n_strays: 0, last_stray: 0 }
+        Self { familiar, by_row: None, lines, today, next: 0, n_found: 0, n_strays: 0, last_stray: 0 }
     }
 
     /// Under what the rows were read.
@@ -365,12 +367,14 @@ impl Recognized {
 
     /// Has an export read again, and these rows, too.
     pub fn read_again(&mut self, rows: &[usize]) {
+        for line in self.lines.iter_mut().filter(|line| **line != TO_READ) {
+            *line = UNSEEN;
+        }
         for at in rows {
-            if let Some(is_read) = self.is_read.get_mut(*at) {
-                *is_read = true;
+            if let Some(line) = self.lines.get_mut(*at) {
+                *line = TO_READ;
             }
         }
-        self.lines.fill(0);
         self.next = 0;
     }
 
@@ -386,7 +390,7 @@ impl Recognized {
 
     /// Every row, and whether it was passed over.
     pub fn rows(&self) -> impl Iterator<Item = (&FamiliarRow, bool)> {
-        self.familiar.rows.iter().zip(self.lines.iter().map(|line| *line != 0))
+        self.familiar.rows.iter().zip(self.lines.iter().map(|line| !matches!(*line, UNSEEN | TO_READ)))
     }
 
     /// The groups that rows that were passed over name, with the names that the export gives them.
@@ -408,7 +412,8 @@ impl Recognized {
 
     /// The rows that were passed over, with their lines and groups.
     fn passed_over(&self) -> impl Iterator<Item = (u64, &FamiliarRow, Option<(&GroupRef, &str)>)> {
-        self.familiar.rows.iter().zip(&self.lines).filter(|(_, line)| **line != 0).map(|(row, line)| {
+        let rows = self.familiar.rows.iter().zip(&self.lines);
+        rows.filter(|(_, line)| !matches!(**line, UNSEEN | TO_READ)).map(|(row, line)| {
             let group = row.group().and_then(|group| self.familiar.groups.get(group as usize));
             (u64::from(*line), row, group.map(|(group, name)| (group, name.as_str())))
         })
@@ -417,7 +422,8 @@ impl Recognized {
     /// Where the row on a line of the export lies.
     fn find(&mut self, row: RowDigest, line: u64) -> Option<usize> {
         let rows = &self.familiar.rows;
-        let mut ahead = rows.get(self.next..).unwrap_or_default().iter().take(AHEAD);
+        let n_ahead = if self.by_row.is_none() { AHEAD } else { 1 };
+        let mut ahead = rows.get(self.next..).unwrap_or_default().iter().take(n_ahead);
         if let Some(further) = ahead.position(|known| known.row == row) {
             return Some(self.next + further);
         }
@@ -451,7 +457,7 @@ impl Known for Recognized {
         let (Some(at), Ok(line)) = (self.find(row, line), u32::try_from(line)) else { return false };
         let (Some(known), Some(seen)) = (self.familiar.rows.get(at), self.lines.get_mut(at)) else { return false };
         // A row that comes twice is read the second time, and then the first time as well.
-        if *seen != 0 || known.until <= self.today || self.is_read.get(at).is_none_or(|is_read| *is_read) {
+        if *seen != UNSEEN || known.until <= self.today || line == TO_READ {
             return false;
         }
         *seen = line;

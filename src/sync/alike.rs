@@ -353,7 +353,8 @@ fn in_parallel<T: Send, U: Send>(
 ) -> Result<Vec<U>, StoreError> {
     let rest = Mutex::new(all.into_iter().enumerate());
     let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || std::iter::from_fn(next).map(|(at, one)| Ok((at, each(one)?))).collect::<Result<Vec<_>, StoreError>>();
+    let work =
+        || std::iter::from_fn(next).map(|(at, one)| Ok((at, each(one)?))).collect::<Result<Vec<_>, StoreError>>();
     let mut done: Vec<(usize, U)> = Vec::new();
     std::thread::scope(|scope| {
         let threads = [(); THREADS].map(|()| scope.spawn(work));

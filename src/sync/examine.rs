@@ -173,15 +173,17 @@ fn read_now(
     familiar: Option<Recognized>,
 ) -> Result<Read, ExamineError> {
     let mapping = Mapping::new(source);
-    let mut reader = export::open(open(path)?, survey, &source.format, &mapping.wanted())?;
+    let reader = export::open(open(path)?, survey, &source.format, &mapping.wanted())?;
     let Source { format, columns, group, plan, eligibility, .. } = source;
     let context =
         Context::of(reader.header().names(), reader.delimiter(), &(format, columns, group, plan, eligibility));
     let mut recognized = familiar.filter(|familiar| familiar.context() == context);
     let mut collectors = [(); MAPPERS].map(|()| Collector::new(mapping.bind(reader.header()), today));
-    share_out(&mut reader, &mut recognized, &mut collectors)?;
+    let reader = share_out(reader, &mut recognized, &mut collectors)?;
     let [mut collector, others @ ..] = collectors;
-    others.into_iter().for_each(|other| collector.join(other));
+    for other in others {
+        collector.join(other);
+    }
     let mut reading = collector.finish();
     reading.problems.extend(reader.findings());
     reading.problems.sort_by_key(|problem| problem.line);
@@ -194,16 +196,18 @@ fn read_now(
     Ok(Read { reading, context: (context, today), recognized })
 }
 
-/// Reads all rows that are not known, and has each looked at by one of the collectors, which work on threads of their own.
-fn share_out(
-    reader: &mut Reader<impl io::Read>,
+/// Reads all rows that are not known, and has each looked at by one of the collectors, which work on threads of their own. Gives the reader
+/// back, behind the last row.
+fn share_out<R: io::Read + Send>(
+    mut reader: Reader<R>,
     known: &mut impl Known,
     collectors: &mut [Collector],
-) -> Result<(), ExamineError> {
+) -> Result<Reader<R>, ExamineError> {
     let (hand_over, handed_over) = mpsc::sync_channel::<Rows>(BATCHES_AHEAD);
     let (give_back, given_back) = mpsc::channel();
     let handed_over = Arc::new(Mutex::new(handed_over));
-    std::thread::scope(|scope| {
+    // The reader goes along: when this is broken off it is gone before anybody waits for the threads, of which one may wait for it.
+    std::thread::scope(move |scope| {
         let mut mappers = Vec::new();
         for collector in collectors {
             let (handed_over, give_back) = (Arc::clone(&handed_over), give_back.clone());
@@ -219,6 +223,9 @@ fn share_out(
         }
         // So that it is gone with the last of them.
         drop(handed_over);
+        if !known.is_empty() {
+            reader.read_ahead(scope);
+        }
         let read = loop {
             let mut rows = given_back.try_recv().unwrap_or_default();
             match reader.next_rows(known, &mut rows) {
@@ -233,7 +240,7 @@ fn share_out(
         drop(hand_over);
         let n_failed = mappers.into_iter().filter_map(|mapper| mapper.join().err()).count();
         read?;
-        if n_failed == 0 { Ok(()) } else { Err(abnormal()) }
+        if n_failed == 0 { Ok(reader) } else { Err(abnormal()) }
     })
 }
 

@@ -219,7 +219,7 @@ impl<'h> Rig<'h> {
             while let Some((_, event)) = events.next_if(|(on, _)| *on <= day) {
                 self.tally.event(&event.kind());
                 self.say(|| format!("day {day}: {event:?}"));
-                self.happen(event).await?;
+                Box::pin(self.happen(event)).await?;
                 self.look().await?;
             }
             self.settle(MOST_PATIENCE).await?;

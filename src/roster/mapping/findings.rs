@@ -88,7 +88,7 @@ impl Findings {
         self.problems.extend(other.problems);
         self.problems.sort_by_key(|problem| problem.line);
         for (code, column, seen) in other.warnings {
-            let known = self.warnings.iter_mut().find(|(kind, name, _)| (*kind, &*name) == (code, &column));
+            let known = self.warnings.iter_mut().find(|(kind, name, _)| *kind == code && *name == column);
             match known {
                 Some((_, _, known)) => *known += seen,
                 None => self.warnings.push((code, column, seen)),
