@@ -62,11 +62,7 @@ pub fn render(run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String
 /// Writes the receipt of one export as it stands now, with times as its reader tells them.
 pub fn render_for(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) -> String {
     let mut page = Page::default();
-    headline(&mut page, run, plan, batches);
-    facts(&mut page, subject, run);
-    reasons(&mut page, run, plan);
-    counts(&mut page, run);
-    delivery(&mut page, run, batches);
+    beginning(&mut page, subject, run, plan, batches);
     let doubts = doubts(run, plan, batches);
     next_steps(&mut page, run, plan, batches, &doubts);
     problems(&mut page, plan);
@@ -74,6 +70,25 @@ pub fn render_for(subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, ba
     new_plans(&mut page, plan);
     late_ends(&mut page, plan);
     page.into_text()
+}
+
+/// What every receipt of the export as it stands now begins with, where that can be said without its plan, which may be large, and nothing
+/// but what it begins with tells one from another: nothing of what was delivered failed.
+pub fn beginning_of(subject: Subject<'_>, run: &Run, batches: &[Batch]) -> Option<String> {
+    if run.guards.is_empty() || batches.iter().any(|batch| !batch.failures.is_empty()) {
+        return None;
+    }
+    let mut page = Page::default();
+    beginning(&mut page, subject, run, None, batches);
+    Some(page.into_text())
+}
+
+fn beginning(page: &mut Page, subject: Subject<'_>, run: &Run, plan: Option<&PlanReport>, batches: &[Batch]) {
+    headline(page, run, plan, batches);
+    facts(page, subject, run);
+    reasons(page, run, plan);
+    counts(page, run);
+    delivery(page, run, batches);
 }
 
 /// What happened, in one line, and what that means for people's coverage.

@@ -161,7 +161,7 @@ impl Desk {
         let id = run.clone();
         let found = self
             .store
-            .call(move |store| match store.run(&id)? {
+            .call(move |store| match store.bare_run(&id)? {
                 None => Ok(None),
                 Some(record) => store.batches_of(&id).map(|batches| Some((record, batches))),
             })
@@ -169,13 +169,25 @@ impl Desk {
         let Some((record, batches)) = found else { return Ok(()) };
         let Some(filed) = record.filed_as.clone().filter(|path| !path.starts_with(CLAIMED)) else { return Ok(()) };
         let source = self.source(&record.run.source)?;
-        let (inbox, zone) = (source.inbox.clone(), source.timezone);
+        let (inbox, zone, run) = (source.inbox.clone(), source.timezone, record.run);
+        let written = inbox.join(format!("{filed}{}", Beside::Receipt.suffix()));
+        let name = run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
+        // At each start the receipts of the runs that ended last are looked at, and the plan of a first load tells of everybody.
+        let beginning = receipt::beginning_of(Subject { name: &name, zone }, &run, &batches);
+        let path = written.clone();
+        let is_there = move || {
+            let written = std::fs::read(path).unwrap_or_default();
+            Ok(beginning.is_some_and(|beginning| written.starts_with(beginning.as_bytes())))
+        };
+        if blocking(is_there).await? {
+            return Ok(());
+        }
+        let id = run.run.clone();
+        let plan = self.store.call(move |store| store.run(&id)).await?.and_then(|record| record.plan);
         blocking(move || {
             let spool = Spool::at(&inbox);
-            let problems = record.plan.as_ref().map(|plan| plan.problems.as_slice()).unwrap_or_default();
-            let name = record.run.file.as_ref().map(|file| file.name.as_str()).unwrap_or_default();
-            let text = receipt::render_for(Subject { name, zone }, &record.run, record.plan.as_ref(), &batches);
-            let written = spool.inbox().join(format!("{filed}{}", Beside::Receipt.suffix()));
+            let problems = plan.as_ref().map(|plan| plan.problems.as_slice()).unwrap_or_default();
+            let text = receipt::render_for(Subject { name: &name, zone }, &run, plan.as_ref(), &batches);
             if std::fs::read(written).is_ok_and(|written| written == text.as_bytes()) {
                 return Ok(());
             }
