@@ -4,7 +4,7 @@
 //! anything else happens; the confirmed roster changes only together with the recorded results. A stop never cuts the stretch
 //! between a request and its recorded answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -146,12 +146,21 @@ impl Deliverer {
 
     /// Whether the group's next batch belongs to a resync. A store that cannot be read is met with where the batch is carried.
     async fn is_unhurried(&self, group: &GroupRef) -> bool {
-        let group = group.clone();
+        let (group, last) = (group.clone(), self.last_run.lock().unwrap_or_else(PoisonError::into_inner).clone());
         let looked = self.store.call(move |store| {
-            let Some(batch) = store.open_batch(&group)? else { return Ok(false) };
-            Ok(store.bare_run(&batch.run)?.is_some_and(|record| record.run.trigger == Trigger::Resync))
+            let Some(batch) = store.open_batch(&group)? else { return Ok(None) };
+            if let Some(last) = last.filter(|(run, _)| *run == batch.run) {
+                return Ok(Some(last));
+            }
+            let run = store.bare_run(&batch.run)?;
+            Ok(Some((batch.run, run.is_some_and(|record| record.run.trigger == Trigger::Resync))))
         });
-        looked.await.unwrap_or(false)
+        let run = looked.await.ok().flatten();
+        let is_unhurried = run.as_ref().is_some_and(|(_, is_resync)| *is_resync);
+        if run.is_some() {
+            *self.last_run.lock().unwrap_or_else(PoisonError::into_inner) = run;
+        }
+        is_unhurried
     }
 
     /// The group's open work; a newer roster takes the place of one that was not sent, or whose answer was lost.

@@ -14,8 +14,8 @@ pub(super) fn end_run(store: &Store, id: &RunId, now: DateTime<Utc>) -> Result<O
     store.end_run(id, |run| {
         let batches = store.batches_of(id)?;
         for batch in &batches {
-            for change in store.changes(&batch.batch)? {
-                match change.kind {
+            for kind in store.change_kinds(&batch.batch)? {
+                match kind {
                     ChangeKind::Added | ChangeKind::Returned | ChangeKind::Changed | ChangeKind::Removed => {
                         run.counts.confirmed += 1;
                     }

@@ -225,8 +225,8 @@ impl Store {
 
     fn joined_and_left(&self, batch: &BatchId) -> Result<(u64, u64), StoreError> {
         let (mut joined, mut left) = (0, 0);
-        for change in self.changes(batch)? {
-            match change.kind {
+        for kind in self.change_kinds(batch)? {
+            match kind {
                 ChangeKind::Added | ChangeKind::Returned => joined += 1,
                 ChangeKind::Removed => left += 1,
                 ChangeKind::Changed | ChangeKind::AddFailed | ChangeKind::RemoveFailed => {}

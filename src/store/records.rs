@@ -19,8 +19,8 @@ mod familiar;
 mod journal;
 
 pub(super) use entries::{
-    changes, changes_of, glance, names_any, names_source, payload, payload_of, roster, roster_facts, roster_part,
-    unchanges, unpayload, unroster,
+    change_kinds, changes, changes_of, glance, names_any, names_source, payload, payload_of, roster, roster_facts,
+    roster_part, unchanges, unpayload, unroster,
 };
 pub(super) use familiar::{digest, familiar, undigest, unfamiliar};
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};

@@ -212,6 +212,10 @@ impl Store {
         run: &RunId,
         end: impl FnOnce(&mut Run) -> Result<(), StoreError>,
     ) -> Result<Option<Run>, StoreError> {
+        // Asked at the end of each batch; the record of a run names them all.
+        if self.undelivered(run).next().transpose()?.is_some() {
+            return Ok(None);
+        }
         let ended = self.change_run(run, |record| {
             if record.run.state != RunState::Delivering || self.undelivered(run).next().transpose()?.is_some() {
                 return Ok(false);

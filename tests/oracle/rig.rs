@@ -307,7 +307,7 @@ impl<'h> Rig<'h> {
                 let export = last.again(self.clock.now(), last.is_faithful);
                 self.drop_into(*source, export, *wait).await
             }
-            Event::Operate(manner) => self.operate(*manner).await,
+            Event::Operate(manner) => Box::pin(self.operate(*manner)).await,
             Event::Retry(group) => {
                 self.ask(Question::Retry { group: people::reference(*group) }).await;
                 Ok(())
@@ -763,7 +763,7 @@ impl<'h> Rig<'h> {
                 }
                 self.look().await?;
             }
-            self.operate(Manner::Wise).await?;
+            Box::pin(self.operate(Manner::Wise)).await?;
             self.look().await?;
             for group in self.paused() {
                 self.ask(Question::Retry { group }).await;

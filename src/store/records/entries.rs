@@ -436,6 +436,13 @@ pub(in crate::store) fn unchanges(key: &[u8], sealed: &[u8]) -> Result<Vec<Membe
     changes_of(key, sealed, |_| true)
 }
 
+/// Reads of each change of a batch what kind it is.
+pub(in crate::store) fn change_kinds(key: &[u8], sealed: &[u8]) -> Result<Vec<ChangeKind>, StoreError> {
+    let body = unpack(Kind::Changes, key, sealed)?;
+    let ChangesV1 { changes, .. } = read_positional(Kind::Changes, &body)?;
+    Ok(changes.into_iter().map(|change| change.kind.into()).collect())
+}
+
 /// Reads what a batch changed about people whose id `is_meant`.
 pub(in crate::store) fn changes_of(
     key: &[u8],
