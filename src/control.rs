@@ -26,6 +26,9 @@ pub mod server;
 /// Longest line that either end reads. The largest is the plan of a million people's first load.
 const LONGEST_LINE: usize = 256 * 1024 * 1024;
 
+/// Files go over the socket in pieces of this size: each piece of a file is read by another thread, which costs more than a small piece.
+pub(crate) const COPY_BYTES: usize = 1024 * 1024;
+
 /// What a command asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

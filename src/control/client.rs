@@ -7,7 +7,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::{Answer, ControlError, LONGEST_LINE, Line, Progress, Question, Refusal};
+use super::{Answer, COPY_BYTES, ControlError, LONGEST_LINE, Line, Progress, Question, Refusal};
 use crate::report::BackupReport;
 
 /// A connection to the daemon, good for one question.
@@ -50,7 +50,8 @@ impl Client {
         write.write_all(&line).await?;
         if let Some(body) = body {
             // Exactly the size that was announced: a file that grows meanwhile is cut, one that shrinks is noticed there.
-            tokio::io::copy(&mut body.take(question.body_size()), &mut write).await?;
+            let mut body = BufReader::with_capacity(COPY_BYTES, body.take(question.body_size()));
+            tokio::io::copy_buf(&mut body, &mut write).await?;
         }
         write.flush().await?;
         let mut read = BufReader::new(read.take(LONGEST_LINE as u64));
@@ -72,7 +73,8 @@ impl Client {
             Ok(_) => return Err(io::Error::from(io::ErrorKind::InvalidData).into()),
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let copied = tokio::io::copy(&mut read.take(report.bytes), into).await?;
+        let mut backup = BufReader::with_capacity(COPY_BYTES, read.take(report.bytes));
+        let copied = tokio::io::copy_buf(&mut backup, into).await?;
         into.flush().await?;
         if copied != report.bytes {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

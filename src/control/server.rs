@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::peer::Door;
-use super::{Answer, ControlError, Line, Progress, Question, Refusal};
+use super::{Answer, COPY_BYTES, ControlError, Line, Progress, Question, Refusal};
 
 /// Questions at once; more wait in the socket's queue.
 const MOST_QUESTIONS: usize = 32;
@@ -165,7 +165,7 @@ async fn talk(stream: UnixStream, door: Door, answerer: Arc<dyn Answerer>) -> Re
     if let Some(file) = spooled {
         let mut file = tokio::fs::File::from_std(file.try_clone()?);
         file.rewind().await?;
-        tokio::io::copy(&mut file, &mut write).await?;
+        tokio::io::copy_buf(&mut BufReader::with_capacity(COPY_BYTES, file), &mut write).await?;
     }
     Ok(())
 }

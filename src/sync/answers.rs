@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::api::ApiError;
 use crate::control::server::{Answerer, Body, Pending};
-use crate::control::{Answer, Export, HistoryFilter, Progress, Question, Refusal, RefusalKind};
+use crate::control::{Answer, COPY_BYTES, Export, HistoryFilter, Progress, Question, Refusal, RefusalKind};
 use crate::deliver::News;
 use crate::export::problem::Broken;
 use crate::intake::spool::Spool;
@@ -24,8 +24,6 @@ use super::{Desk, Job, Release, SyncError, choose_source, status};
 
 /// A command stops waiting for the API after so long without any progress; delivery goes on without it.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Bytes of a file that are copied at once: each step is a hop to another thread.
-const COPY_BYTES: usize = 1024 * 1024;
 
 /// The file of a question, where it can be read.
 enum Received {
