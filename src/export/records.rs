@@ -42,10 +42,17 @@ impl LineCounter {
         self.breaks + 1
     }
 
+    /// A line feed with no carriage return before it.
+    fn push_line_feed(&mut self) {
+        self.breaks += 1;
+        self.after_cr = false;
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
         let mut breaks = count(bytes, b'\n');
-        let returns = count(bytes, b'\r');
+        // Most files have none, which a search says sooner than a count.
+        let returns = if memchr::memchr(b'\r', bytes).is_none() { 0 } else { count(bytes, b'\r') };
         if returns > 0 {
             breaks += returns - bytes.windows(2).filter(|pair| pair == b"\r\n").count() as u64;
         }
@@ -254,7 +261,11 @@ impl<R: Read> Records<R> {
                 break;
             }
             let has_returns = ahead.map_or_else(|| memchr::memchr(b'\r', raw).is_some(), |line| line.has_returns);
-            self.lines.push(if has_returns { raw } else { b"\n" });
+            if has_returns {
+                self.lines.push(raw);
+            } else {
+                self.lines.push_line_feed();
+            }
             self.start += length;
             n_known += 1;
         }

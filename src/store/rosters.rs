@@ -152,7 +152,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn groups(&self) -> Result<Vec<GroupRecord>, StoreError> {
         let mut groups = Vec::new();
-        for group in self.ids_of(Shelf::Groups)? {
+        for group in self.known_groups()? {
             groups.extend(self.group(&group)?);
         }
         Ok(groups)
@@ -163,11 +163,35 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn put_group(&self, record: &GroupRecord) -> Result<(), StoreError> {
+        self.put_groups(std::slice::from_ref(record))
+    }
+
+    /// Records what is known of several groups, and waits for the disk once. A crash may leave the first of them.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_groups(&self, records: &[GroupRecord]) -> Result<(), StoreError> {
+        let Some((last, others)) = records.split_last() else { return Ok(()) };
         let writing = self.inner.trees.write();
-        let mut draft = Draft::default();
-        self.draft_heard_of(&writing, &mut draft, &record.group)?;
-        draft_group(&writing, &mut draft, record)?;
-        writing.commit(&draft)
+        let draft = |record: &GroupRecord| {
+            let mut draft = Draft::default();
+            self.draft_heard_of(&writing, &mut draft, &record.group)?;
+            draft_group(&writing, &mut draft, record)?;
+            Ok::<_, StoreError>(draft)
+        };
+        for record in others {
+            writing.stage(&draft(record)?)?;
+        }
+        let last = draft(last)?;
+        writing.commit(&last)
+    }
+
+    /// The groups that are known, sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn known_groups(&self) -> Result<Vec<GroupRef>, StoreError> {
+        self.ids_of(Shelf::Groups)
     }
 
     /// Changes what is known of a group while nobody else does. Answers it as it is then; none for an unknown group.

@@ -294,15 +294,14 @@ impl Desk {
         let to_make = |(group, name)| GroupRecord { group, id: None, name, made_by_us: false, paused: None };
         let lacking = lacking.into_iter().filter(|_| source.group.create).map(to_make);
         let records: Vec<GroupRecord> = theirs.into_iter().chain(lacking).collect();
-        self.store.call(move |store| records.iter().try_for_each(|record| store.put_group(record))).await?;
+        self.store.call(move |store| store.put_groups(&records)).await?;
         Ok(())
     }
 
     /// Looks which groups of the reading that are not on record the API has. Stores nothing, and asks only when there are such.
     pub(super) async fn find_groups(&self, examined: &Examined) -> Result<Unheard, SyncError> {
         let named = examined.reading.groups.clone();
-        let known: HashSet<GroupRef> =
-            self.store.call(|store| Ok(store.groups()?.into_iter().map(|record| record.group).collect())).await?;
+        let known: HashSet<GroupRef> = self.store.call(|store| Ok(store.known_groups()?.into_iter().collect())).await?;
         let unheard: Vec<(GroupRef, String)> = named.into_iter().filter(|(group, _)| !known.contains(group)).collect();
         let mut result = Unheard::default();
         if unheard.is_empty() {

@@ -339,3 +339,29 @@ fn a_part_that_is_held_is_no_failure() {
     assert!(text.starts_with("Accepted and delivered, except for what is held (see below)."), "{text}");
     assert!(text.contains("they can release it. Quote the number run_0042."), "{text}");
 }
+
+#[test]
+fn what_a_receipt_begins_with_needs_no_plan_and_tells_it_from_the_one_before() {
+    let plan = plan(some_problems(), &[("E7", "absent from 1 of 2 exports")]);
+    let subject = Subject { name: "hris.csv", zone: ZONE };
+    let judged = |run: Run, verdict| Run { guards: vec![GuardReport { verdict, ..guard("12 of 60") }], ..counted(run) };
+    let (open, done) = ([batch("acme-sales", Phase::Accepted)], [batch("acme-sales", Phase::Completed)]);
+    let stages = [
+        (judged(run(RunState::Delivering), GuardVerdict::Pass), &open[..]),
+        (judged(run(RunState::Delivering), GuardVerdict::Pass), &done[..]),
+        (judged(finished(RunState::Completed), GuardVerdict::Pass), &done[..]),
+        (judged(run(RunState::Held), GuardVerdict::Hold), &[]),
+        (judged(finished(RunState::Superseded), GuardVerdict::Hold), &[]),
+    ];
+    let receipts = stages.each_ref().map(|(run, batches)| render_for(subject, run, Some(&plan), batches));
+    for (at, (run, batches)) in stages.iter().enumerate() {
+        let beginning = beginning_of(subject, run, batches).unwrap();
+        let begin_so: Vec<usize> =
+            (0..).zip(&receipts).filter(|(_, it)| it.starts_with(&beginning)).map(|it| it.0).collect();
+        assert_eq!(begin_so, [at], "{beginning}");
+    }
+    // Who failed is told at the end; without guards the plan's are told at the beginning.
+    let failed = Batch { failures: vec![failure("E3", "add")], ..batch("acme-sales", Phase::Completed) };
+    assert_eq!(beginning_of(subject, &stages[2].0, &[failed]), None);
+    assert_eq!(beginning_of(subject, &finished(RunState::Completed), &done), None);
+}
