@@ -42,11 +42,14 @@ pub(super) enum LineDigest {
 struct Chunk {
     text: Vec<u8>,
     lines: Vec<Line>,
+    /// Whether the text ends with it.
+    is_last: bool,
 }
 
 /// What was read ahead.
 pub(super) struct Ahead {
     chunks: Receiver<io::Result<Chunk>>,
+    is_last: bool,
     text: Vec<u8>,
     n_taken: usize,
     lines: VecDeque<Line>,
@@ -68,12 +71,13 @@ impl<R: Read> Aide<R> {
                 liner.read_all(input, &hand_over);
             }
         };
-        (Self { start, ahead: Ahead { chunks, text: Vec::new(), n_taken: 0, lines: VecDeque::new() } }, work)
+        let ahead = Ahead { chunks, is_last: false, text: Vec::new(), n_taken: 0, lines: VecDeque::new() };
+        (Self { start, ahead }, work)
     }
 
     /// Has it read the rest of a text, which begins so many bytes into the whole.
     pub(super) fn start(self, rest: R, begin: u64, delimiter: u8) -> Ahead {
-        // Without its thread there is nothing to be received either: the text ends, and the reader of it is ended as well.
+        // Without its thread there is nothing to be received either, which is an error to whoever reads.
         drop(self.start.send((rest, Liner { delimiter, begin, scratch: Vec::new() })));
         self.ahead
     }
@@ -95,10 +99,13 @@ impl Ahead {
 impl Read for Ahead {
     fn read(&mut self, free: &mut [u8]) -> io::Result<usize> {
         while self.n_taken == self.text.len() {
-            // It is at its end, or broken off; the error was handed on then.
-            let Ok(chunk) = self.chunks.recv() else { return Ok(0) };
-            let Chunk { text, lines } = chunk?;
-            (self.text, self.n_taken) = (text, 0);
+            if self.is_last {
+                return Ok(0);
+            }
+            // A thread that broke off must not pass for the end of the text: whoever stands behind would be missing.
+            let chunk = self.chunks.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            let Chunk { text, lines, is_last } = chunk?;
+            (self.text, self.n_taken, self.is_last) = (text, 0, is_last);
             self.lines.extend(lines);
         }
         let n = self.text.get(self.n_taken..).unwrap_or_default().read(free)?;
@@ -122,7 +129,7 @@ impl Liner {
         loop {
             let n_before = text.len();
             let read = input.by_ref().take(CHUNK).read_to_end(&mut text);
-            let is_over = !matches!(read, Ok(1..));
+            let (is_last, is_over) = (matches!(read, Ok(0)), !matches!(read, Ok(1..)));
             let fresh = text.get(n_before..).unwrap_or_default();
             let whole = match memchr::memrchr(b'\n', fresh) {
                 Some(at) if !is_over => n_before + at + 1,
@@ -131,7 +138,7 @@ impl Liner {
                 None => continue,
             };
             let rest = text.split_off(whole);
-            let chunk = Chunk { lines: self.lines(&text), text };
+            let chunk = Chunk { lines: self.lines(&text), text, is_last };
             if hand_over.send(Ok(chunk)).is_err() || is_over {
                 // Nobody may want to know.
                 drop(read.map_err(|error| hand_over.send(Err(error))));
@@ -158,5 +165,18 @@ impl Liner {
         }
         self.begin += text.len() as u64;
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_broke_off_is_an_error_and_not_the_end_of_the_text() {
+        let (aide, work) = Aide::<&[u8]>::new();
+        drop(work);
+        let broken = aide.start(b"E1,Ann\nE2,Bob\n", 0, b',').read(&mut [0; 8]).unwrap_err();
+        assert_eq!(broken.kind(), io::ErrorKind::BrokenPipe);
     }
 }
