@@ -241,13 +241,14 @@ def idle(home, rosterd, table):
         with open(f"/proc/{daemon.pid}/{file}") as about:
             return about.read()
 
+    resident = lambda: int(look("status").split("VmRSS:")[1].split()[0]) / 1024
     ticks = lambda: sum(map(int, look("stat").rsplit(")", 1)[1].split()[11:13]))
     try:
         time.sleep(5)
-        before, resident = ticks(), int(look("status").split("VmRSS:")[1].split()[0]) / 1024
+        before, at_rest = ticks(), resident()
         time.sleep(20)
         used = (ticks() - before) / os.sysconf("SC_CLK_TCK") / 20 * 100
-        table.add("the daemon, idle: memory", 25, resident, " MiB", "resident, 5 s after the start, no backup made yet")
+        table.add("the daemon, idle: memory", 25, at_rest, " MiB", "resident, 5 s after the start, no backup made yet")
         table.add("its processor time", None, used, " % of a core", "over 20 s")
         with open(f"{home}/export_day0.csv", newline="") as export:
             rows = csv.reader(export)
@@ -261,8 +262,7 @@ def idle(home, rosterd, table):
         seconds, _ = together(5, {what: ([*command, *words], (0, 3)) for what, words in asked.items()})
         asked_plan = [run([*command, "plan", f"{home}/export_day1.csv"])[0] for _ in range(3)]
         table.add("plan, 1 % changed, asked of the daemon", None, statistics.median(asked_plan), " s", "the whole command")
-        kept = int(look("status").split("VmRSS:")[1].split()[0]) / 1024
-        table.add("the daemon after these plans: memory", None, kept, " MiB", "resident")
+        table.add("the daemon after these plans: memory", None, resident(), " MiB", "resident")
         for what, took in seconds.items():
             goal = None if what == "status" else 0.3 if what == "member" else 0.1
             table.add(f"`{what}`", goal, took, " s", "of that daemon, the whole command")

@@ -219,7 +219,8 @@ impl<R: Read> Records<R> {
 
     /// Has the text read ahead from now on, if there is somebody for it.
     fn read_ahead(&mut self) {
-        if let (Some(aide), Some(input)) = (self.aide.take(), self.input.take()) {
+        let Some(aide) = self.aide.take() else { return };
+        if let Some(input) = self.input.take() {
             self.ahead = Some(aide.start(input, self.begin + self.end as u64, self.delimiter));
         }
     }
@@ -233,7 +234,7 @@ impl<R: Read> Records<R> {
         let mut n_known = 0;
         while !known.is_empty() && self.skip_breaks()? {
             // Only then does it take longer to say what a row is known by than to look it up.
-            if self.is_known_by_cells && self.aide.is_some() {
+            if self.is_known_by_cells {
                 self.read_ahead();
             }
             let begin = self.begin + self.start as u64;
@@ -336,7 +337,8 @@ impl<R: Read> Records<R> {
         let read = match (&mut self.ahead, &mut self.input) {
             (Some(ahead), _) => ahead.read(free),
             (None, Some(input)) => input.read(free),
-            (None, None) => Ok(0),
+            // Behind the last row, where nobody reads any more: never to be taken for the end of a text.
+            (None, None) => Err(ErrorKind::BrokenPipe.into()),
         };
         match read {
             Ok(0) => self.is_ended = true,

@@ -328,6 +328,10 @@ const STRAYS: (usize, usize) = (8, 64);
 const UNSEEN: u32 = 0;
 const TO_READ: u32 = u32::MAX;
 
+fn is_passed_over(line: u32) -> bool {
+    !matches!(line, UNSEEN | TO_READ)
+}
+
 /// Familiar rows while an export is read: which of them it has.
 pub struct Recognized {
     familiar: Arc<Familiar>,
@@ -390,7 +394,7 @@ impl Recognized {
 
     /// Every row, and whether it was passed over.
     pub fn rows(&self) -> impl Iterator<Item = (&FamiliarRow, bool)> {
-        self.familiar.rows.iter().zip(self.lines.iter().map(|line| !matches!(*line, UNSEEN | TO_READ)))
+        self.familiar.rows.iter().zip(self.lines.iter().map(|line| is_passed_over(*line)))
     }
 
     /// The groups that rows that were passed over name, with the names that the export gives them.
@@ -413,7 +417,7 @@ impl Recognized {
     /// The rows that were passed over, with their lines and groups.
     fn passed_over(&self) -> impl Iterator<Item = (u64, &FamiliarRow, Option<(&GroupRef, &str)>)> {
         let rows = self.familiar.rows.iter().zip(&self.lines);
-        rows.filter(|(_, line)| !matches!(**line, UNSEEN | TO_READ)).map(|(row, line)| {
+        rows.filter(|(_, line)| is_passed_over(**line)).map(|(row, line)| {
             let group = row.group().and_then(|group| self.familiar.groups.get(group as usize));
             (u64::from(*line), row, group.map(|(group, name)| (group, name.as_str())))
         })

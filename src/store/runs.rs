@@ -8,7 +8,7 @@ use super::envelope::Kind;
 use super::records::{self, PlanKeepsV1, RunV1};
 use super::trees::{Draft, Shelf, Writing};
 use super::{RunRecord, Store, StoreError, keys};
-use crate::report::{KeptMember, Reason, Run, RunState};
+use crate::report::{KeptMember, PlanReport, Reason, Run, RunState};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId, SourceName};
 
 /// As many ids as an ambiguous prefix is answered with.
@@ -35,9 +35,18 @@ impl Store {
     pub fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         let key = run.as_str().as_bytes();
         let Some(RunV1 { run, filed_as }) = self.run_without_plan(key)? else { return Ok(None) };
-        let plan = self.inner.trees.read(Shelf::Plans, key)?;
-        let plan = plan.map(|sealed| records::unjson(Kind::Plan, key, &sealed)).transpose()?;
+        let plan = self.plan_of(&run.run)?;
         Ok(Some(RunRecord { run, plan, filed_as }))
+    }
+
+    /// A run's plan, which is never changed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn plan_of(&self, run: &RunId) -> Result<Option<PlanReport>, StoreError> {
+        let key = run.as_str().as_bytes();
+        let sealed = self.inner.trees.read(Shelf::Plans, key)?;
+        sealed.map(|sealed| records::unjson(Kind::Plan, key, &sealed)).transpose()
     }
 
     /// A run without its plan, which tells of everybody in a first load: not to be read where nobody asks for it.
@@ -191,7 +200,15 @@ impl Store {
         run: &RunId,
         change: impl FnOnce(&mut RunRecord) -> Result<bool, StoreError>,
     ) -> Result<Option<RunRecord>, StoreError> {
-        let writing = self.inner.trees.write();
+        self.change_run_alone(self.inner.trees.write(), run, change)
+    }
+
+    fn change_run_alone(
+        &self,
+        writing: Writing<'_>,
+        run: &RunId,
+        change: impl FnOnce(&mut RunRecord) -> Result<bool, StoreError>,
+    ) -> Result<Option<RunRecord>, StoreError> {
         let Some(mut record) = self.bare_run(run)? else { return Ok(None) };
         if !change(&mut record)? {
             return Ok(None);
@@ -212,12 +229,13 @@ impl Store {
         run: &RunId,
         end: impl FnOnce(&mut Run) -> Result<(), StoreError>,
     ) -> Result<Option<Run>, StoreError> {
-        // Asked at the end of each batch; the record of a run names them all.
+        let writing = self.inner.trees.write();
+        // First, since it is asked at the end of each batch: the record of a run names them all, and takes longer to read.
         if self.undelivered(run).next().transpose()?.is_some() {
             return Ok(None);
         }
-        let ended = self.change_run(run, |record| {
-            if record.run.state != RunState::Delivering || self.undelivered(run).next().transpose()?.is_some() {
+        let ended = self.change_run_alone(writing, run, |record| {
+            if record.run.state != RunState::Delivering {
                 return Ok(false);
             }
             end(&mut record.run).map(|()| true)

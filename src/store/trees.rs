@@ -174,8 +174,9 @@ impl Database {
     /// A value whose head was read already.
     fn whole(&self, shelf: Shelf, key: &[u8], head: &[u8]) -> Result<Vec<u8>, StoreError> {
         let (pieces, first) = split_head(head)?;
-        // Not more than a plausible number of pieces needs: who knows what is on disk.
-        let mut value = Vec::with_capacity(pieces.min(MOST_PIECES) as usize * PIECE_BYTES);
+        // Not more than a plausible number of pieces needs: who knows what is on disk. Most records are a small first piece.
+        let later = pieces.saturating_sub(1).min(MOST_PIECES) as usize;
+        let mut value = Vec::with_capacity(first.len() + later * PIECE_BYTES);
         value.extend_from_slice(first);
         for number in 1..pieces {
             let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, key, number))?;

@@ -174,21 +174,17 @@ impl Desk {
         let name = run.file.as_ref().map(|file| file.name.clone()).unwrap_or_default();
         // At each start the receipts of the runs that ended last are looked at, and the plan of a first load tells of everybody.
         let beginning = receipt::beginning_of(Subject { name: &name, zone }, &run, &batches);
-        let path = written.clone();
-        let is_there = move || {
-            let written = std::fs::read(path).unwrap_or_default();
-            Ok(beginning.is_some_and(|beginning| written.starts_with(beginning.as_bytes())))
-        };
-        if blocking(is_there).await? {
+        let written = blocking(move || Ok(std::fs::read(written).unwrap_or_default())).await?;
+        if beginning.is_some_and(|beginning| written.starts_with(beginning.as_bytes())) {
             return Ok(());
         }
         let id = run.run.clone();
-        let plan = self.store.call(move |store| store.run(&id)).await?.and_then(|record| record.plan);
+        let plan = self.store.call(move |store| store.plan_of(&id)).await?;
         blocking(move || {
             let spool = Spool::at(&inbox);
             let problems = plan.as_ref().map(|plan| plan.problems.as_slice()).unwrap_or_default();
             let text = receipt::render_for(Subject { name: &name, zone }, &run, plan.as_ref(), &batches);
-            if std::fs::read(written).is_ok_and(|written| written == text.as_bytes()) {
+            if written == text.as_bytes() {
                 return Ok(());
             }
             // The table first: whoever sees the receipt finds what it speaks of.
