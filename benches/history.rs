@@ -12,6 +12,7 @@
     reason = "a measurement that prints and may fail"
 )]
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ use rosterd::roster::ids::{BatchId, GroupRef, PlanId, ReferenceId, RequestId, Ru
 use rosterd::roster::member::{Address, Member};
 use rosterd::roster::{ConfirmedRoster, Entry, Origin};
 use rosterd::sandbox::{self, Sandbox};
-use rosterd::store::{ChangeKind, MemberChange, RunRecord, Store};
+use rosterd::store::{BatchChanges, Change, ChangeKind, MemberChange, RunRecord, Store};
 use rosterd::sync::Desk;
 use tokio::sync::mpsc;
 
@@ -61,12 +62,11 @@ fn main() {
 
     let mut bytes = 0;
     let read = timed("baseline: read the state's bytes", || bytes = read_all(&dir.path().join("state")));
-    println!(
-        "state {:.0} MB, {:.2} of the members' raw size ({:.0} MB)",
-        mega(bytes),
-        bytes as f64 / raw as f64,
-        mega(raw)
-    );
+    let of_raw = |what: &str, bytes: usize| {
+        let ratio = bytes as f64 / raw as f64;
+        println!("{what}: {:.0} MB, {ratio:.2} of the members' raw size ({:.0} MB)", mega(bytes), mega(raw));
+    };
+    of_raw("state as it was written", bytes);
     let begun = Instant::now();
     let store = Store::open(&dir.path().join("state"), URL).unwrap();
     report("open the state, written in one go", begun.elapsed(), read);
@@ -74,6 +74,7 @@ fn main() {
     let begun = Instant::now();
     let store = Store::open(&dir.path().join("state"), URL).unwrap();
     report("open it again", begun.elapsed(), read);
+    of_raw("state, compacted when it was opened", read_all(&dir.path().join("state")));
     for (name, entries, bytes) in store.sizes().unwrap().into_iter().filter(|(_, entries, _)| *entries != 0) {
         println!("  {name}: {entries} records, {:.1} MB", bytes as f64 / 1e6);
     }
@@ -202,13 +203,13 @@ impl World {
             let mut batches = Vec::new();
             for group in 0..self.rosters.len() {
                 let changes = if day == 0 { self.hired(group) } else { self.day(group, &run) };
-                if changes.is_empty() {
+                if changes.changes().is_empty() {
                     continue;
                 }
                 let mut batch = batch(&store, &run, group, now, self.rosters[group].len());
-                batch.reasons =
-                    changes.iter().filter(|change| change.kind == ChangeKind::Removed).map(reason).collect();
-                plan.push(group_report(&batch, &changes));
+                let removed = changes.changes().iter().filter(|change| change.kind() == ChangeKind::Removed);
+                batch.reasons = removed.map(reason).collect();
+                plan.push(group_report(&batch, changes.changes()));
                 let roster = (day == 0 || day == days || self.is_daily).then(|| self.confirmed(group, now));
                 store.stage_past(&batch, &changes, roster.as_ref()).unwrap();
                 batches.push(batch.batch);
@@ -227,50 +228,57 @@ impl World {
         ConfirmedRoster::new(group_of(group), self.rosters[group].clone(), former, now)
     }
 
-    fn hired(&self, group: usize) -> Vec<MemberChange> {
-        let added = |entry: &Entry| MemberChange {
-            reference_id: entry.member.reference_id.clone(),
-            kind: ChangeKind::Added,
-            before: None,
-            after: Some(entry.clone()),
-        };
-        self.rosters[group].iter().map(added).collect()
+    fn hired(&self, group: usize) -> BatchChanges {
+        let people = &self.rosters[group];
+        let changes = people.iter().map(|entry| joined(entry, Change::Added)).collect();
+        // Sorted by id, as they were made.
+        let after = |id: &ReferenceId| people.binary_search_by(|entry| entry.member.reference_id.cmp(id)).ok();
+        BatchChanges::new(changes, |id| after(id).map(|at| &people[at]))
     }
 
-    fn day(&mut self, group: usize, run: &RunId) -> Vec<MemberChange> {
+    /// Whether the first of those who left did so before today.
+    fn is_long_gone(&self, group: usize, today: &[MemberChange]) -> bool {
+        let is_of_today = |entry: &Entry| today.iter().any(|change| change.reference_id == entry.member.reference_id);
+        self.former[group].first().is_some_and(|entry| !is_of_today(entry))
+    }
+
+    fn day(&mut self, group: usize, run: &RunId) -> BatchChanges {
         let size = self.rosters[group].len();
         // One in a hundred; of small groups on some days nobody.
         let count = size / 100 + usize::from(self.random.usize(0..100) < size % 100);
         let mut changes = Vec::new();
+        let mut after = HashMap::new();
         for number in 0..count {
             let at = self.random.usize(0..self.rosters[group].len());
+            if after.contains_key(&self.rosters[group][at].member.reference_id) {
+                continue;
+            }
             if number % 5 < REMOVED_OF_FIVE {
                 let gone = self.rosters[group].swap_remove(at);
-                changes.push(change(ChangeKind::Removed, Some(&gone), None));
+                changes.push(MemberChange::removed(&gone));
                 self.former[group].push(gone);
-            } else if number % 5 == REMOVED_OF_FIVE && 1 < self.former[group].len() {
+            } else if number % 5 == REMOVED_OF_FIVE && self.is_long_gone(group, &changes) {
                 let mut back = self.former[group].swap_remove(0);
                 back.origin.run = run.clone();
-                changes.push(change(ChangeKind::Returned, None, Some(&back)));
+                changes.push(joined(&back, Change::Returned));
+                after.insert(back.member.reference_id.clone(), back.clone());
                 self.rosters[group].push(back);
             } else {
                 let before = self.rosters[group][at].clone();
-                let after = &mut self.rosters[group][at];
-                after.member.address.line_1 = format!("{} Elm Street", self.random.u32(1..9999)).into();
-                after.origin.run = run.clone();
-                let after = after.clone();
-                changes.push(change(ChangeKind::Changed, Some(&before), Some(&after)));
+                let moved = &mut self.rosters[group][at];
+                moved.member.address.line_1 = format!("{} Elm Street", self.random.u32(1..9999)).into();
+                moved.origin.run = run.clone();
+                changes.push(MemberChange::changed(&before, moved));
+                after.insert(moved.member.reference_id.clone(), moved.clone());
             }
         }
         changes.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
-        changes.dedup_by(|a, b| a.reference_id == b.reference_id);
-        changes
+        BatchChanges::new(changes, |id| after.get(id))
     }
 }
 
-fn change(kind: ChangeKind, before: Option<&Entry>, after: Option<&Entry>) -> MemberChange {
-    let reference_id = before.or(after).unwrap().member.reference_id.clone();
-    MemberChange { reference_id, kind, before: before.cloned(), after: after.cloned() }
+fn joined(entry: &Entry, how: impl Fn(Origin) -> Change) -> MemberChange {
+    MemberChange { reference_id: entry.member.reference_id.clone(), what: how(entry.origin.clone()) }
 }
 
 fn reason(change: &MemberChange) -> Reason {
@@ -295,7 +303,8 @@ fn batch(store: &Store, run: &RunId, group: usize, now: DateTime<Utc>, members: 
 }
 
 fn group_report(batch: &Batch, changes: &[MemberChange]) -> GroupReport {
-    let of = |kind| changes.iter().filter(move |change| change.kind == kind).map(|change| change.reference_id.clone());
+    let of =
+        |kind| changes.iter().filter(move |change| change.kind() == kind).map(|change| change.reference_id.clone());
     let fields = || vec!["address_line_1".to_owned()];
     GroupReport {
         group: batch.group.clone(),

@@ -38,6 +38,7 @@ mod together;
 mod trees;
 mod verify;
 
+pub use changes::{BatchChanges, Change, ChangeKind, MemberChange};
 pub use doubt::Doubt;
 pub use error::StoreError;
 pub use history::{Back, Past, Until, folded};
@@ -319,39 +320,9 @@ pub struct Settlement {
     /// The group's roster as confirmed now; none when nothing was confirmed (refused, lost).
     pub roster: Option<ConfirmedRoster>,
     /// What the batch changed, person by person.
-    pub changes: Vec<MemberChange>,
+    pub changes: BatchChanges,
     /// Why nothing more is sent to the group until a person has looked; none while all is well.
     pub pause: Option<String>,
-}
-
-/// What a batch changed about one person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberChange {
-    /// Who.
-    pub reference_id: ReferenceId,
-    /// What happened.
-    pub kind: ChangeKind,
-    /// The record before; none for a person who was not on the roster.
-    pub before: Option<Entry>,
-    /// The record after; none for a person who is not on the roster any more.
-    pub after: Option<Entry>,
-}
-
-/// What happened to a person in a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// Added.
-    Added,
-    /// Added again after a removal.
-    Returned,
-    /// Record updated.
-    Changed,
-    /// Removed.
-    Removed,
-    /// The API could not add the person: not covered, tried again with the next roster.
-    AddFailed,
-    /// The API could not remove the person: still covered.
-    RemoveFailed,
 }
 
 /// A run with the plan that it carried out; the plan is kept for `show`, receipts and approval.

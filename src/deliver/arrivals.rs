@@ -152,10 +152,11 @@ fn note_leavings(store: &Store, arrivals: &mut [Arrival]) -> Result<(), StoreErr
                 break;
             }
             let changes = store.changes(&batch.batch)?;
+            let changes = changes.changes();
             for arrival in arrivals.iter_mut().filter(is_of_group) {
                 let id = &arrival.reference_id;
                 let at = changes.binary_search_by(|change| change.reference_id.cmp(id)).ok();
-                if at.and_then(|at| changes.get(at)).is_some_and(|change| change.kind == ChangeKind::Removed) {
+                if at.and_then(|at| changes.get(at)).is_some_and(|change| change.kind() == ChangeKind::Removed) {
                     arrival.left_at = batch.completed_at;
                 }
             }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::api::{Operation, Results};
 use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::{ConfirmedRoster, Entry};
-use crate::store::{ChangeKind, MemberChange};
+use crate::store::{BatchChanges, Change, MemberChange};
 
 /// The group after a completed batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Outcome {
     /// What is confirmed now.
     pub roster: ConfirmedRoster,
     /// What changed, and what failed to, sorted by reference id.
-    pub changes: Vec<MemberChange>,
+    pub changes: BatchChanges,
 }
 
 /// Derives the outcome. `confirmed` is none for a group that never had a confirmed roster; `payload` is sorted.
@@ -44,16 +44,16 @@ pub fn outcome(
             Some(before) if has_failed(id) => members.push(before.clone()),
             Some(before) => {
                 if before.member != entry.member {
-                    changes.push(change(id, ChangeKind::Changed, Some(before), Some(entry)));
+                    changes.push(MemberChange::changed(before, entry));
                 }
                 members.push(entry.clone());
             }
-            None if not_added.contains(id.as_str()) => changes.push(change(id, ChangeKind::AddFailed, None, None)),
+            None if not_added.contains(id.as_str()) => changes.push(change(id, Change::AddFailed)),
             // Something else failed: the API knows them, in a group whose members nobody knew before. Who may be covered is not left out
             // of the next roster.
             None => {
-                let kind = if former.remove(id) { ChangeKind::Returned } else { ChangeKind::Added };
-                changes.push(change(id, kind, None, Some(entry)));
+                let how = if former.remove(id) { Change::Returned } else { Change::Added };
+                changes.push(change(id, how(entry.origin.clone())));
                 members.push(entry.clone());
             }
         }
@@ -64,20 +64,21 @@ pub fn outcome(
             continue;
         }
         if has_failed(id) {
-            changes.push(change(id, ChangeKind::RemoveFailed, Some(before), Some(before)));
+            changes.push(change(id, Change::RemoveFailed(before.origin.clone())));
             members.push(before.clone());
         } else {
-            changes.push(change(id, ChangeKind::Removed, Some(before), None));
+            changes.push(MemberChange::removed(before));
             former.insert(id.clone());
         }
     }
     changes.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
     let roster = ConfirmedRoster::new(group.clone(), members, former.into_iter().collect(), now);
+    let changes = BatchChanges::new(changes, |id| roster.get(id));
     Outcome { roster, changes }
 }
 
-fn change(id: &ReferenceId, kind: ChangeKind, before: Option<&Entry>, after: Option<&Entry>) -> MemberChange {
-    MemberChange { reference_id: id.clone(), kind, before: before.cloned(), after: after.cloned() }
+fn change(id: &ReferenceId, what: Change) -> MemberChange {
+    MemberChange { reference_id: id.clone(), what }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One person as the API knows them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::NaiveDate;
@@ -111,6 +112,53 @@ impl Member {
         ];
         pairs.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }
+}
+
+impl Member {
+    /// What a field says, as text; a birth date is `1984-02-29`. None for an optional field that is not there.
+    pub fn value(&self, field: Field) -> Option<Cow<'_, str>> {
+        let text = match field {
+            Field::FirstName => &self.first_name,
+            Field::LastName => &self.last_name,
+            Field::DateOfBirth => return Some(self.date_of_birth.to_string().into()),
+            Field::Phone => return self.phone.as_deref().map(Cow::from),
+            Field::Email => return self.email.as_deref().map(Cow::from),
+            Field::PlanId => return Some(self.plan_id.as_str().into()),
+            Field::AddressLine1 => &self.address.line_1,
+            Field::AddressLine2 => return self.address.line_2.as_deref().map(Cow::from),
+            Field::City => &self.address.city,
+            Field::State => &self.address.state,
+            Field::Zipcode => &self.address.zipcode,
+        };
+        Some(text.as_str().into())
+    }
+
+    /// Lets a field say what [`Member::value`] said; answers whether it can.
+    #[must_use]
+    pub fn set_value(&mut self, field: Field, value: Option<&str>) -> bool {
+        let text = match field {
+            Field::FirstName => &mut self.first_name,
+            Field::LastName => &mut self.last_name,
+            Field::DateOfBirth => return put(&mut self.date_of_birth, value.and_then(|value| value.parse().ok())),
+            Field::Phone => return put(&mut self.phone, Some(value.map(CompactString::from))),
+            Field::Email => return put(&mut self.email, Some(value.map(CompactString::from))),
+            Field::PlanId => return put(&mut self.plan_id, value.and_then(|value| PlanId::parse(value).ok())),
+            Field::AddressLine1 => &mut self.address.line_1,
+            Field::AddressLine2 => return put(&mut self.address.line_2, Some(value.map(CompactString::from))),
+            Field::City => &mut self.address.city,
+            Field::State => &mut self.address.state,
+            Field::Zipcode => &mut self.address.zipcode,
+        };
+        put(text, value.map(CompactString::from))
+    }
+}
+
+fn put<T>(place: &mut T, value: Option<T>) -> bool {
+    let is_there = value.is_some();
+    if let Some(value) = value {
+        *place = value;
+    }
+    is_there
 }
 
 /// Shows the reference id only: everything else about a person is personal.

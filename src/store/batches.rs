@@ -13,7 +13,7 @@ use super::runs::{draft_run, id_of};
 use super::sources::draft_source;
 use super::trees::{Draft, Shelf, Writing};
 use super::{
-    GroupRecord, MemberChange, Packed, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records,
+    BatchChanges, GroupRecord, Packed, RunRecord, Settlement, SourceState, Store, StoreError, Work, keys, records,
 };
 use crate::report::{Batch, Phase, Trigger};
 use crate::roster::familiar::Familiar;
@@ -263,7 +263,7 @@ impl Store {
     pub fn stage_past(
         &self,
         batch: &Batch,
-        changes: &[MemberChange],
+        changes: &BatchChanges,
         roster: Option<&ConfirmedRoster>,
     ) -> Result<(), StoreError> {
         let writing = self.inner.trees.write();
@@ -350,7 +350,7 @@ impl Store {
         if roster.is_some() {
             self.draft_confirmed(&writing, &mut draft, batch)?;
         }
-        if !changes.is_empty() {
+        if !changes.changes().is_empty() {
             let key = batch.batch.as_str().as_bytes();
             writing.put(&mut draft, Shelf::Changes, key, &records::changes(key, changes)?)?;
         }
@@ -386,7 +386,8 @@ impl Store {
     /// # Errors
     /// As [`Store::settle`].
     pub fn replace_open(&self, ended: &Batch, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
-        let settlement = Settlement { batch: ended.clone(), roster: None, changes: Vec::new(), pause: None };
+        let settlement =
+            Settlement { batch: ended.clone(), roster: None, changes: BatchChanges::default(), pause: None };
         self.end(&settlement, successor)
     }
 
@@ -600,9 +601,9 @@ fn draft_batch(writing: &Writing<'_>, draft: &mut Draft, batch: &Batch) -> Resul
 fn draft_ids(writing: &Writing<'_>, draft: &mut Draft, batch: &Batch) -> Result<(), StoreError> {
     draft_batch(writing, draft, batch)?;
     let key = keys::run_batch(&batch.run, &batch.batch);
-    writing.put(draft, Shelf::RunBatches, &key, &records::text(&key, batch.batch.as_str()))?;
+    writing.put(draft, Shelf::RunBatches, &key, &records::index(&key))?;
     let key = keys::group_batch(&batch.group, &batch.batch);
-    writing.put(draft, Shelf::GroupBatches, &key, &records::text(&key, batch.run.as_str()))
+    writing.put(draft, Shelf::GroupBatches, &key, &records::index(&key))
 }
 
 fn second_id(key: &[u8]) -> Result<BatchId, StoreError> {

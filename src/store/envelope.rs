@@ -35,14 +35,13 @@ impl Kind {
             | Self::Roster
             | Self::Run
             | Self::Plan
-            | Self::Batch
             | Self::Payload
-            | Self::Changes
             | Self::Count
             | Self::Trace
             | Self::Renames
             | Self::Familiar
             | Self::Digest => 1,
+            Self::Batch | Self::Changes => 2,
         }
     }
 

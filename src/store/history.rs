@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::envelope::Kind;
 use super::records::{self, RenameV1};
 use super::trees::{Draft, Shelf, Writing};
-use super::{ChangeKind, MemberChange, Store, StoreError, keys};
+use super::{BatchChanges, ChangeKind, MemberChange, Store, StoreError, keys};
 use crate::report::{Batch, Phase};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId};
 use crate::roster::{ConfirmedRoster, Entry};
@@ -178,8 +178,9 @@ impl Store {
         let mut members: BTreeMap<ReferenceId, Entry> =
             roster.members().iter().map(|entry| (entry.member.reference_id.clone(), entry.clone())).collect();
         for batch in undone.iter().rev() {
-            for change in self.changes(&batch.batch)? {
-                undo(&mut members, change);
+            if !self.changes(&batch.batch)?.take_back(&mut members)? {
+                let detail = format!("the changes of batch {} do not lead to the roster of {group}", batch.batch);
+                return Err(StoreError::corrupt(detail));
             }
         }
         // The first batch starts from nothing that we know of; a revert of it is a revert to nothing.
@@ -188,8 +189,8 @@ impl Store {
         }
         let mut since = HashMap::new();
         for batch in kept {
-            for change in self.changes(&batch.batch)? {
-                if let (ChangeKind::Added | ChangeKind::Returned, Some(at)) = (change.kind, batch.completed_at) {
+            for change in self.changes(&batch.batch)?.changes {
+                if let (ChangeKind::Added | ChangeKind::Returned, Some(at)) = (change.kind(), batch.completed_at) {
                     since.insert(change.reference_id, at);
                 }
             }
@@ -279,11 +280,11 @@ impl Store {
         writing: &Writing<'_>,
         draft: &mut Draft,
         group: &GroupRef,
-        (roster, changes): (Option<&ConfirmedRoster>, &[MemberChange]),
+        (roster, changes): (Option<&ConfirmedRoster>, &BatchChanges),
     ) -> Result<(), StoreError> {
         let members = roster.iter().flat_map(|roster| roster.members()).map(|entry| &entry.member.reference_id);
         let former = roster.iter().flat_map(|roster| roster.former());
-        let named = changes.iter().map(|change| &change.reference_id);
+        let named = changes.changes.iter().map(|change| &change.reference_id);
         let marks = members.chain(former).chain(named).map(|id| mark(id.as_str()));
         self.draft_marks(writing, draft, group, marks)
     }
@@ -372,7 +373,7 @@ impl Store {
         for batch in self.ids_of::<BatchId>(Shelf::Changes)? {
             let Some(record) = self.batch(&batch)? else { continue };
             let marks = marks.entry(record.group).or_default();
-            marks.extend(self.changes(&batch)?.iter().map(|change| mark(change.reference_id.as_str())));
+            marks.extend(self.changes(&batch)?.changes.iter().map(|change| mark(change.reference_id.as_str())));
         }
         self.each_roster(|roster| {
             let members = roster.members().iter().map(|entry| &entry.member.reference_id);
@@ -386,18 +387,6 @@ impl Store {
             writing.stage(&draft)?;
         }
         Ok(())
-    }
-}
-
-fn undo(members: &mut BTreeMap<ReferenceId, Entry>, change: MemberChange) {
-    match (change.kind, change.before) {
-        (ChangeKind::Added | ChangeKind::Returned, _) => {
-            members.remove(&change.reference_id);
-        }
-        (ChangeKind::Changed | ChangeKind::Removed, Some(before)) => {
-            members.insert(change.reference_id, before);
-        }
-        (ChangeKind::Changed | ChangeKind::Removed, None) | (ChangeKind::AddFailed | ChangeKind::RemoveFailed, _) => {}
     }
 }
 

@@ -14,13 +14,17 @@ use super::StoreError;
 use super::envelope::{self, Kind};
 use crate::roster::ids::ReferenceId;
 
+mod changes;
+mod dictionary;
 mod entries;
 mod familiar;
 mod journal;
 
+use dictionary::Dictionary;
+
+pub(super) use changes::{change_kinds, changes, changes_of, unchanges};
 pub(super) use entries::{
-    change_kinds, changes, changes_of, glance, names_any, names_source, payload, payload_of, roster, roster_facts,
-    roster_part, unchanges, unpayload, unroster,
+    glance, names_any, names_source, payload, payload_of, roster, roster_facts, roster_part, unpayload, unroster,
 };
 pub(super) use familiar::{digest, familiar, undigest, unfamiliar};
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
@@ -87,6 +91,16 @@ pub(super) fn untext<T: std::str::FromStr>(key: &[u8], sealed: &[u8]) -> Result<
     std::str::from_utf8(body).ok().and_then(|id| id.parse().ok()).ok_or_else(|| Kind::Text.corrupt("is not an id"))
 }
 
+/// An entry of an index whose key says all there is.
+pub(super) fn index(key: &[u8]) -> Vec<u8> {
+    envelope::seal(Kind::Text, key, b"")
+}
+
+/// Checks an entry of an index. Earlier versions repeated an id in it.
+pub(super) fn unindex(key: &[u8], sealed: &[u8]) -> Result<(), StoreError> {
+    envelope::unseal(Kind::Text, key, sealed).map(drop)
+}
+
 /// A number.
 pub(super) fn count(key: &[u8], number: u64) -> Vec<u8> {
     envelope::seal(Kind::Count, key, &number.to_be_bytes())
@@ -112,21 +126,30 @@ pub(super) fn untrace(key: &[u8], sealed: &[u8]) -> Result<Vec<u32>, StoreError>
 }
 
 fn pack(kind: Kind, key: &[u8], body: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let packed = zstd::bulk::compress(body, LEVEL).map_err(|error| unwritable(&error))?;
-    Ok(envelope::seal(kind, key, &packed))
+    let packed = match dictionary::of(kind, kind.version()) {
+        Some(dictionary) => dictionary.compress(body),
+        None => zstd::bulk::compress(body, LEVEL),
+    };
+    Ok(envelope::seal(kind, key, &packed.map_err(|error| unwritable(&error))?))
 }
 
 fn unpack(kind: Kind, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    unpack_versioned(kind, key, sealed).map(|(_, body)| body)
+}
+
+/// With the version that it was written in.
+fn unpack_versioned(kind: Kind, key: &[u8], sealed: &[u8]) -> Result<(u8, Vec<u8>), StoreError> {
     let (version, packed) = envelope::unseal(kind, key, sealed)?;
-    if version != 1 {
+    if version == 0 {
         return Err(kind.corrupt("has a version that never was"));
     }
-    unzstd(packed).ok_or_else(|| kind.corrupt("cannot be unpacked"))
+    let body = unzstd(packed, dictionary::of(kind, version)).ok_or_else(|| kind.corrupt("cannot be unpacked"))?;
+    Ok((version, body))
 }
 
 /// Unpacks what [`pack`] packed: a frame that says how long its content is. Its checksum has been looked at before, so the length
 /// is what was written. A context costs more than most records, so each thread keeps one.
-fn unzstd(packed: &[u8]) -> Option<Vec<u8>> {
+fn unzstd(packed: &[u8], dictionary: Option<&'static Dictionary>) -> Option<Vec<u8>> {
     thread_local! {
         static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }
@@ -135,7 +158,13 @@ fn unzstd(packed: &[u8]) -> Option<Vec<u8>> {
         if kept.is_none() {
             *kept = Decompressor::new().ok();
         }
-        kept.as_mut()?.decompress(packed, length).ok()
+        let context = kept.as_mut()?;
+        match dictionary {
+            Some(dictionary) => context.set_prepared_dictionary(dictionary.decoder()),
+            None => context.set_dictionary(b""),
+        }
+        .ok()?;
+        context.decompress(packed, length).ok()
     })
 }
 

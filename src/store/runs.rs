@@ -298,13 +298,7 @@ impl Store {
     }
 
     fn runs_of_group(&self, group: &GroupRef) -> Result<BTreeSet<RunId>, StoreError> {
-        let mut runs = BTreeSet::new();
-        for key in self.inner.trees.keys(Shelf::GroupBatches, &keys::first(group.as_str()), usize::MAX)? {
-            if let Some(sealed) = self.inner.trees.read(Shelf::GroupBatches, &key)? {
-                runs.insert(records::untext(&key, &sealed)?);
-            }
-        }
-        Ok(runs)
+        Ok(self.batches_of_group(group)?.into_iter().map(|batch| batch.run).collect())
     }
 
     /// All ids of a shelf, sorted.

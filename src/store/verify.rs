@@ -6,11 +6,11 @@ use super::doubt::DoubtV1;
 use super::envelope::Kind;
 use super::records::{self, GroupV1, MetaV1, RenameV1, RunV1, SourceV1};
 use super::trees::{SHELVES, Shelf};
-use super::{ChangeKind, MemberChange, Store, StoreError, keys};
+use super::{Store, StoreError, keys};
 use crate::report::{Batch, Phase, PlanReport, VerifyReport};
+use crate::roster::Entry;
 use crate::roster::familiar::GroupDigest;
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId};
-use crate::roster::member::Member;
 
 /// More than this nobody reads.
 const MOST_FINDINGS: usize = 200;
@@ -25,8 +25,9 @@ pub(super) fn decode(shelf: Shelf, key: &[u8], sealed: &[u8]) -> Result<(), Stor
         Shelf::Meta => decode_meta(key, sealed),
         Shelf::Groups => records::unjson::<GroupV1>(Kind::Group, key, sealed).map(drop),
         Shelf::Sources => records::unjson::<SourceV1>(Kind::Source, key, sealed).map(drop),
-        Shelf::Accepted | Shelf::GroupBatches => records::untext::<RunId>(key, sealed).map(drop),
-        Shelf::RunBatches | Shelf::Outbox | Shelf::Waiting => records::untext::<BatchId>(key, sealed).map(drop),
+        Shelf::Accepted => records::untext::<RunId>(key, sealed).map(drop),
+        Shelf::RunBatches | Shelf::GroupBatches => records::unindex(key, sealed),
+        Shelf::Outbox | Shelf::Waiting => records::untext::<BatchId>(key, sealed).map(drop),
         Shelf::Rosters => own(records::unroster(key, sealed)?.group.as_str().as_bytes() == key, Kind::Roster),
         Shelf::Runs => {
             let RunV1 { run, .. } = records::unjson(Kind::Run, key, sealed)?;
@@ -257,43 +258,29 @@ impl Store {
         if !lost.is_empty() {
             findings.say(format!("traces {group}: people of it cannot be found ({})", lost.len()));
         }
-        let mut members: BTreeMap<ReferenceId, Member> =
-            roster.members().iter().map(|entry| (entry.member.reference_id.clone(), entry.member.clone())).collect();
+        let mut members: BTreeMap<ReferenceId, Entry> =
+            roster.members().iter().map(|entry| (entry.member.reference_id.clone(), entry.clone())).collect();
+        let forgotten = self.forgotten_before()?;
         for id in batches.iter().rev() {
             let Ok(Some(batch)) = self.batch(id) else { return Ok(()) };
             let Ok(changes) = self.changes(id) else { return Ok(()) };
             if batch.phase != Phase::Completed {
                 continue;
             }
-            let astray = changes.into_iter().filter_map(|change| undo(&mut members, change)).count();
-            if astray != 0 {
-                findings.say(format!("changes {id}: they do not lead to the roster of {group} (people: {astray})"));
+            if batch.completed_at.zip(forgotten).is_some_and(|(completed, forgotten)| completed < forgotten) {
+                // What lay between may be gone.
+                return Ok(());
+            }
+            if !changes.take_back(&mut members)? {
+                findings.say(format!("changes {id}: they do not lead to the roster of {group}"));
                 return Ok(());
             }
         }
-        if !members.is_empty() && self.forgotten_before()?.is_none() {
+        if !members.is_empty() && forgotten.is_none() {
             findings.say(format!("rosters {group}: no batch says how they came there (people: {})", members.len()));
         }
         Ok(())
     }
-}
-
-/// Takes a change back; answers whom it does not fit.
-fn undo(members: &mut BTreeMap<ReferenceId, Member>, change: MemberChange) -> Option<ReferenceId> {
-    let MemberChange { reference_id, kind, before, after } = change;
-    let (before, after) = (before.map(|entry| entry.member), after.map(|entry| entry.member));
-    let fits = match kind {
-        ChangeKind::AddFailed | ChangeKind::Removed => !members.contains_key(&reference_id),
-        ChangeKind::RemoveFailed | ChangeKind::Added | ChangeKind::Returned | ChangeKind::Changed => {
-            after.is_some() && members.get(&reference_id) == after.as_ref()
-        }
-    };
-    match (kind, before) {
-        (ChangeKind::Added | ChangeKind::Returned, _) => drop(members.remove(&reference_id)),
-        (ChangeKind::Changed | ChangeKind::Removed, Some(before)) => drop(members.insert(reference_id.clone(), before)),
-        (ChangeKind::Changed | ChangeKind::Removed, None) | (ChangeKind::AddFailed | ChangeKind::RemoveFailed, _) => {}
-    }
-    (!fits).then_some(reference_id)
 }
 
 /// A key for a person: ids, with a slash between the two of a pair.

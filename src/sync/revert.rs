@@ -178,9 +178,10 @@ impl Desk {
         };
         check(&batch)?;
         let touched: BTreeSet<ReferenceId> = changes
-            .into_iter()
-            .filter(|change| !matches!(change.kind, ChangeKind::AddFailed | ChangeKind::RemoveFailed))
-            .map(|change| change.reference_id)
+            .changes()
+            .iter()
+            .filter(|change| !matches!(change.kind(), ChangeKind::AddFailed | ChangeKind::RemoveFailed))
+            .map(|change| change.reference_id.clone())
             .collect();
         if touched.is_empty() {
             return Err(Refusal::usage(format!("batch {id} changed nobody: there is nothing to undo")));
@@ -220,7 +221,7 @@ fn report_of(store: &Store, run: &Run, id: &BatchId) -> Result<Option<RevertRepo
             && store.batch(&other)?.is_some_and(|other| {
                 other.run < run.run && other.phase == Phase::Completed && other.completed_at <= Some(run.received_at)
             });
-        if is_between && !store.changes(&other)?.is_empty() {
+        if is_between && !store.change_kinds(&other)?.is_empty() {
             later.push(other);
         }
     }

@@ -155,7 +155,7 @@ pub(super) fn batch_detail(store: &Store, id: &BatchId) -> Result<Option<BatchDe
     let Some(batch) = store.batch(id)? else { return Ok(None) };
     let mut runs = Runs::new(store);
     let changes = store.changes(id)?;
-    let changes = changes.iter().map(|change| runs.change(&batch, change)).collect::<Result<Vec<_>, _>>()?;
+    let changes = changes.changes().iter().map(|change| runs.change(&batch, change)).collect::<Result<Vec<_>, _>>()?;
     let (before, after) = store.sizes_around(&batch)?.unzip();
     let made_by = runs.get(&batch.run)?;
     Ok(Some(BatchDetail { batch, changes, before, after, made_by }))

@@ -130,7 +130,7 @@ fn look_up(store: &Store, id: &ReferenceId, confirm: &HashMap<SourceName, u32>) 
                 continue;
             }
             let Some(batch) = store.batch(&batch)? else { continue };
-            since = match change.kind {
+            since = match change.kind() {
                 ChangeKind::Added | ChangeKind::Returned => batch.completed_at,
                 ChangeKind::Removed => None,
                 ChangeKind::Changed | ChangeKind::AddFailed | ChangeKind::RemoveFailed => since,
@@ -236,15 +236,11 @@ impl<'s> Runs<'s> {
 
     /// A change as it is told, with what it rests on.
     pub(super) fn change(&mut self, batch: &Batch, change: &MemberChange) -> Result<ChangeReport, StoreError> {
-        let fields = match (&change.before, &change.after) {
-            (Some(before), Some(after)) => before.member.changed_fields(&after.member),
-            (None, _) | (_, None) => Vec::new(),
-        };
-        let from = change.after.as_ref().or(change.before.as_ref()).map(|entry| &entry.origin);
+        let from = change.origin();
         Ok(ChangeReport {
             reference_id: change.reference_id.clone(),
-            change: word(change.kind).to_owned(),
-            fields: fields.into_iter().map(|field| field.name().to_owned()).collect(),
+            change: word(change.kind()).to_owned(),
+            fields: change.fields().map(|field| field.name().to_owned()).collect(),
             from_run: from.map(|origin| origin.run.clone()),
             line: from.map(|origin| origin.line),
             because: self.evidence(batch, change)?,
@@ -253,7 +249,7 @@ impl<'s> Runs<'s> {
 
     fn evidence(&mut self, batch: &Batch, change: &MemberChange) -> Result<Option<Evidence>, StoreError> {
         let reverts = self.get(&batch.run)?.and_then(|run| run.reverts);
-        match change.kind {
+        match change.kind() {
             ChangeKind::Removed | ChangeKind::RemoveFailed => {
                 let Some(reason) = batch.reasons.iter().find(|reason| reason.reference_id == change.reference_id)
                 else {
@@ -264,7 +260,7 @@ impl<'s> Runs<'s> {
                 Ok(Some(Evidence { rule, why, file: self.file(&run)?, run, line }))
             }
             ChangeKind::Added | ChangeKind::Returned | ChangeKind::Changed | ChangeKind::AddFailed => {
-                let Some(origin) = change.after.as_ref().map(|entry| entry.origin.clone()) else {
+                let Some(origin) = change.origin().cloned() else {
                     let (rule, why) = ("listed".to_owned(), "the file lists the person as covered".to_owned());
                     let file = self.file(&batch.run)?;
                     return Ok(Some(Evidence { rule, why, run: batch.run.clone(), file, line: None }));

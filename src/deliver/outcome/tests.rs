@@ -3,6 +3,7 @@ use crate::api::{MemberFailure, Operation};
 use crate::roster::Origin;
 use crate::roster::ids::{PlanId, RunId, SourceName};
 use crate::roster::member::{Address, Member};
+use crate::store::ChangeKind;
 
 fn at() -> DateTime<Utc> {
     "2026-11-23T06:00:00Z".parse().unwrap()
@@ -55,7 +56,7 @@ fn ids(outcome: &Outcome) -> Vec<&str> {
 }
 
 fn kinds(outcome: &Outcome) -> Vec<(&str, ChangeKind)> {
-    outcome.changes.iter().map(|change| (change.reference_id.as_str(), change.kind)).collect()
+    outcome.changes.changes().iter().map(|change| (change.reference_id.as_str(), change.kind())).collect()
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn a_failure_of_a_known_member_keeps_the_former_record_so_that_it_is_tried_again
     let unknown = results(&[("E1", Operation::Other("update".to_owned()))]);
     let outcome = outcome(&group(), Some(&before), &[entry("E1", "Lee")], &unknown, at());
     assert_eq!(outcome.roster.members(), before.members());
-    assert_eq!(outcome.changes, []);
+    assert_eq!(outcome.changes.changes(), []);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::roster::familiar::{MemberDigest, plan_seed};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Address, Member};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
-use crate::store::{ChangeKind, Glance, MemberChange, RosterFacts, StoreError};
+use crate::store::{Glance, RosterFacts, StoreError};
 
 #[derive(Serialize, Deserialize)]
 struct RosterV1<'a> {
@@ -35,35 +35,6 @@ struct PayloadV1<'a> {
     members: Vec<EntryV1<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct ChangesV1<'a> {
-    #[serde(borrow)]
-    tables: TablesV1<'a>,
-    #[serde(borrow)]
-    changes: Vec<ChangeV1<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ChangeV1<'a> {
-    reference_id: &'a str,
-    kind: ChangeKindV1,
-    #[serde(borrow)]
-    before: Option<EntryV1<'a>>,
-    #[serde(borrow)]
-    after: Option<EntryV1<'a>>,
-}
-
-/// Numbered by their order: add at the end only, in a new version.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-enum ChangeKindV1 {
-    Added,
-    Returned,
-    Changed,
-    Removed,
-    AddFailed,
-    RemoveFailed,
-}
-
 /// Seconds since 1970 and nanoseconds.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct TimeV1(i64, u32);
@@ -75,7 +46,7 @@ impl TimeV1 {
 }
 
 #[derive(Default, Serialize, Deserialize)]
-struct TablesV1<'a> {
+pub(super) struct TablesV1<'a> {
     #[serde(borrow)]
     sources: Vec<&'a str>,
     #[serde(borrow)]
@@ -84,8 +55,16 @@ struct TablesV1<'a> {
     plans: Vec<&'a str>,
 }
 
+/// Where a record came from, by the tables. Within an [`EntryV1`] the same three lie side by side.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct OriginV1 {
+    source: u32,
+    run: u32,
+    line: u64,
+}
+
 #[derive(Serialize, Deserialize)]
-struct EntryV1<'a> {
+pub(super) struct EntryV1<'a> {
     reference_id: &'a str,
     first_name: &'a str,
     last_name: &'a str,
@@ -128,32 +107,18 @@ pub(in crate::store) fn payload(key: &[u8], payload: &[Entry]) -> Result<Vec<u8>
     positional(Kind::Payload, key, &PayloadV1 { tables: tables.finish(), members })
 }
 
-/// What a batch changed, in its envelope.
-pub(in crate::store) fn changes(key: &[u8], changes: &[MemberChange]) -> Result<Vec<u8>, StoreError> {
-    let mut tables = TableWriter::default();
-    let changes = changes
-        .iter()
-        .map(|change| ChangeV1 {
-            reference_id: change.reference_id.as_str(),
-            kind: change.kind.into(),
-            before: change.before.as_ref().map(|entry| tables.entry(entry)),
-            after: change.after.as_ref().map(|entry| tables.entry(entry)),
-        })
-        .collect();
-    positional(Kind::Changes, key, &ChangesV1 { tables: tables.finish(), changes })
-}
-
 #[derive(Default)]
-struct TableWriter<'a> {
+pub(super) struct TableWriter<'a> {
     sources: Table<'a>,
     runs: Table<'a>,
     plans: Table<'a>,
 }
 
 impl<'a> TableWriter<'a> {
-    fn entry(&mut self, entry: &'a Entry) -> EntryV1<'a> {
+    pub(super) fn entry(&mut self, entry: &'a Entry) -> EntryV1<'a> {
         let Entry { member, origin, subscribed_plan } = entry;
         let Address { line_1, line_2, city, state, zipcode } = &member.address;
+        let OriginV1 { source, run, line } = self.origin(origin);
         EntryV1 {
             reference_id: member.reference_id.as_str(),
             first_name: &member.first_name,
@@ -161,20 +126,32 @@ impl<'a> TableWriter<'a> {
             date_of_birth: member.date_of_birth.num_days_from_ce(),
             phone: member.phone.as_deref(),
             email: member.email.as_deref(),
-            plan: self.plans.index(member.plan_id.as_str()),
+            plan: self.plan(&member.plan_id),
             line_1,
             line_2: line_2.as_deref(),
             city,
             state,
             zipcode,
-            source: self.sources.index(origin.source.as_str()),
-            run: self.runs.index(origin.run.as_str()),
-            line: origin.line,
-            subscribed_plan: self.plans.index(subscribed_plan.as_str()),
+            source,
+            run,
+            line,
+            subscribed_plan: self.plan(subscribed_plan),
         }
     }
 
-    fn finish(self) -> TablesV1<'a> {
+    pub(super) fn origin(&mut self, origin: &'a Origin) -> OriginV1 {
+        OriginV1 {
+            source: self.sources.index(origin.source.as_str()),
+            run: self.runs.index(origin.run.as_str()),
+            line: origin.line,
+        }
+    }
+
+    pub(super) fn plan(&mut self, plan: &'a PlanId) -> u32 {
+        self.plans.index(plan.as_str())
+    }
+
+    pub(super) fn finish(self) -> TablesV1<'a> {
         TablesV1 { sources: self.sources.words, runs: self.runs.words, plans: self.plans.words }
     }
 }
@@ -201,19 +178,6 @@ impl<'a> Table<'a> {
         });
         self.last = Some((word, index));
         index
-    }
-}
-
-impl From<ChangeKind> for ChangeKindV1 {
-    fn from(kind: ChangeKind) -> Self {
-        match kind {
-            ChangeKind::Added => Self::Added,
-            ChangeKind::Returned => Self::Returned,
-            ChangeKind::Changed => Self::Changed,
-            ChangeKind::Removed => Self::Removed,
-            ChangeKind::AddFailed => Self::AddFailed,
-            ChangeKind::RemoveFailed => Self::RemoveFailed,
-        }
     }
 }
 
@@ -431,42 +395,7 @@ pub(in crate::store) fn names_any(
     Ok(members.iter().any(|entry| reference_ids.contains(entry.reference_id)))
 }
 
-/// Reads what a batch changed.
-pub(in crate::store) fn unchanges(key: &[u8], sealed: &[u8]) -> Result<Vec<MemberChange>, StoreError> {
-    changes_of(key, sealed, |_| true)
-}
-
-/// Reads of each change of a batch what kind it is.
-pub(in crate::store) fn change_kinds(key: &[u8], sealed: &[u8]) -> Result<Vec<ChangeKind>, StoreError> {
-    let body = unpack(Kind::Changes, key, sealed)?;
-    let ChangesV1 { changes, .. } = read_positional(Kind::Changes, &body)?;
-    Ok(changes.into_iter().map(|change| change.kind.into()).collect())
-}
-
-/// Reads what a batch changed about people whose id `is_meant`.
-pub(in crate::store) fn changes_of(
-    key: &[u8],
-    sealed: &[u8],
-    is_meant: impl Fn(&str) -> bool,
-) -> Result<Vec<MemberChange>, StoreError> {
-    let body = unpack(Kind::Changes, key, sealed)?;
-    let ChangesV1 { tables, changes } = read_positional(Kind::Changes, &body)?;
-    let reader = TableReader::new(Kind::Changes, &tables)?;
-    changes
-        .into_iter()
-        .filter(|change| is_meant(change.reference_id))
-        .map(|change| {
-            Ok(MemberChange {
-                reference_id: reader.id(change.reference_id)?,
-                kind: change.kind.into(),
-                before: change.before.as_ref().map(|entry| reader.entry(entry)).transpose()?,
-                after: change.after.as_ref().map(|entry| reader.entry(entry)).transpose()?,
-            })
-        })
-        .collect()
-}
-
-struct TableReader {
+pub(super) struct TableReader {
     kind: Kind,
     sources: Vec<SourceName>,
     runs: Vec<RunId>,
@@ -474,7 +403,7 @@ struct TableReader {
 }
 
 impl TableReader {
-    fn new(kind: Kind, tables: &TablesV1<'_>) -> Result<Self, StoreError> {
+    pub(super) fn new(kind: Kind, tables: &TablesV1<'_>) -> Result<Self, StoreError> {
         let mut reader = Self { kind, sources: Vec::new(), runs: Vec::new(), plans: Vec::new() };
         reader.sources = reader.ids(&tables.sources)?;
         reader.runs = reader.ids(&tables.runs)?;
@@ -482,7 +411,7 @@ impl TableReader {
         Ok(reader)
     }
 
-    fn entry(&self, entry: &EntryV1<'_>) -> Result<Entry, StoreError> {
+    pub(super) fn entry(&self, entry: &EntryV1<'_>) -> Result<Entry, StoreError> {
         Ok(Entry {
             member: Member {
                 reference_id: self.id(entry.reference_id)?,
@@ -491,7 +420,7 @@ impl TableReader {
                 date_of_birth: NaiveDate::from_num_days_from_ce_opt(entry.date_of_birth).ok_or_else(|| self.bad())?,
                 phone: entry.phone.map(CompactString::from),
                 email: entry.email.map(CompactString::from),
-                plan_id: self.pick(&self.plans, entry.plan)?,
+                plan_id: self.plan(entry.plan)?,
                 address: Address {
                     line_1: entry.line_1.into(),
                     line_2: entry.line_2.map(CompactString::from),
@@ -500,13 +429,17 @@ impl TableReader {
                     zipcode: entry.zipcode.into(),
                 },
             },
-            origin: Origin {
-                source: self.pick(&self.sources, entry.source)?,
-                run: self.pick(&self.runs, entry.run)?,
-                line: entry.line,
-            },
-            subscribed_plan: self.pick(&self.plans, entry.subscribed_plan)?,
+            origin: self.origin(OriginV1 { source: entry.source, run: entry.run, line: entry.line })?,
+            subscribed_plan: self.plan(entry.subscribed_plan)?,
         })
+    }
+
+    pub(super) fn origin(&self, OriginV1 { source, run, line }: OriginV1) -> Result<Origin, StoreError> {
+        Ok(Origin { source: self.pick(&self.sources, source)?, run: self.pick(&self.runs, run)?, line })
+    }
+
+    pub(super) fn plan(&self, plan: u32) -> Result<PlanId, StoreError> {
+        self.pick(&self.plans, plan)
     }
 
     fn pick<T: Clone>(&self, table: &[T], index: u32) -> Result<T, StoreError> {
@@ -517,24 +450,11 @@ impl TableReader {
         words.iter().map(|word| self.id(word)).collect()
     }
 
-    fn id<T: std::str::FromStr>(&self, word: &str) -> Result<T, StoreError> {
+    pub(super) fn id<T: std::str::FromStr>(&self, word: &str) -> Result<T, StoreError> {
         word.parse().map_err(|_| self.bad())
     }
 
-    fn bad(&self) -> StoreError {
+    pub(super) fn bad(&self) -> StoreError {
         self.kind.corrupt("holds a value that cannot be")
-    }
-}
-
-impl From<ChangeKindV1> for ChangeKind {
-    fn from(kind: ChangeKindV1) -> Self {
-        match kind {
-            ChangeKindV1::Added => Self::Added,
-            ChangeKindV1::Returned => Self::Returned,
-            ChangeKindV1::Changed => Self::Changed,
-            ChangeKindV1::Removed => Self::Removed,
-            ChangeKindV1::AddFailed => Self::AddFailed,
-            ChangeKindV1::RemoveFailed => Self::RemoveFailed,
-        }
     }
 }

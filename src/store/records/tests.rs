@@ -1,6 +1,7 @@
 //! Records of every version that was ever released must keep reading. The files in `tests/fixtures/records` are such
 //! records; a new version gets a new file, and the old files stay.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -9,10 +10,11 @@ use super::*;
 use crate::report::{Batch, PlanReport};
 use crate::roster::familiar::{Context, Familiar, FamiliarRow, GroupDigest, MemberDigest, PersonKey, RowDigest};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId, SourceName};
+use crate::roster::member::Member;
 use crate::roster::{ConfirmedRoster, Entry, Loss};
 use crate::store::RosterFacts;
 use crate::store::tests::samples;
-use crate::store::{GroupRecord, MemberChange, SourceState};
+use crate::store::{BatchChanges, GroupRecord, MemberChange, SourceState};
 
 const KEY: &[u8] = b"acme";
 
@@ -70,9 +72,9 @@ fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("roster_v1", Kind::Roster, roster(KEY, &samples::roster("acme", &["E1", "E2"])).unwrap()),
         ("run_v1", Kind::Run, json(Kind::Run, KEY, &run_v1()).unwrap()),
         ("plan_v1", Kind::Plan, json(Kind::Plan, KEY, &plan).unwrap()),
-        ("batch_v1", Kind::Batch, json(Kind::Batch, KEY, &batch).unwrap()),
+        ("batch_v2", Kind::Batch, json(Kind::Batch, KEY, &batch).unwrap()),
         ("payload_v1", Kind::Payload, payload(KEY, &samples::work("bat_1", "run_1", "acme").payload).unwrap()),
-        ("changes_v1", Kind::Changes, changes(KEY, &samples::changes()).unwrap()),
+        ("changes_v2", Kind::Changes, changes(KEY, &samples::changes()).unwrap()),
         ("count_v1", Kind::Count, count(KEY, 7)),
         ("trace_v1", Kind::Trace, trace(KEY, &[7, 4_000_000_000])),
         ("renames_v1", Kind::Renames, json(Kind::Renames, KEY, &renames()).unwrap()),
@@ -96,7 +98,7 @@ fn is_sample(kind: Kind, bytes: &[u8]) -> Result<bool, StoreError> {
         Kind::Plan => unjson::<PlanReport>(kind, KEY, bytes)? == samples::run("r", &[]).plan.unwrap(),
         Kind::Batch => unjson::<Batch>(kind, KEY, bytes)? == samples::batch("bat_1", "run_1", "acme"),
         Kind::Payload => unpayload(KEY, bytes)? == samples::work("bat_1", "run_1", "acme").payload,
-        Kind::Changes => unchanges(KEY, bytes)? == samples::changes(),
+        Kind::Changes => [samples::changes(), samples::first_changes()].contains(&unchanges(KEY, bytes)?),
         Kind::Count => uncount(KEY, bytes)? == 7,
         Kind::Trace => untrace(KEY, bytes)? == [7, 4_000_000_000],
         Kind::Renames => unjson::<Vec<RenameV1>>(kind, KEY, bytes)? == renames(),
@@ -121,7 +123,18 @@ fn every_record_of_every_released_version_still_reads() {
             missing.push(candidate);
         }
     }
+    for (name, kind) in [("batch_v1", Kind::Batch), ("changes_v1", Kind::Changes)] {
+        assert!(is_sample(kind, &std::fs::read(fixture(name)).unwrap()).unwrap(), "{name} reads as something else");
+    }
     assert!(missing.is_empty(), "without a fixture; look at these and commit them: {missing:?}");
+}
+
+#[test]
+fn an_entry_of_an_index_that_repeats_an_id_is_one_too() {
+    for sealed in [index(KEY), text(KEY, "run_1")] {
+        unindex(KEY, &sealed).unwrap();
+        assert!(matches!(unindex(b"beta", &sealed), Err(StoreError::Corrupt { .. })));
+    }
 }
 
 #[test]
@@ -141,7 +154,12 @@ fn losses_came_later_and_are_kept() {
 fn every_record_of_a_newer_version_is_refused_as_such() {
     for (name, kind, mut bytes) in written() {
         bytes[0] += 1;
-        assert!(matches!(is_sample(kind, &bytes), Err(StoreError::Newer { found: 2, known: 1 })), "{name}");
+        let known = u32::from(kind.version());
+        let refused = is_sample(kind, &bytes).unwrap_err();
+        assert!(
+            matches!(refused, StoreError::Newer { found, known: at } if at == known && found == known + 1),
+            "{name}"
+        );
     }
 }
 
@@ -209,18 +227,28 @@ proptest! {
     fn payloads_and_changes_come_back_as_they_were(entries in prop::collection::vec(samples::any_entry(), 1..10)) {
         let sealed = payload(KEY, &entries).unwrap();
         prop_assert_eq!(&unpayload(KEY, &sealed).unwrap(), &entries);
-        let changes: Vec<_> = entries
-            .iter()
-            .zip(samples::changes())
-            .map(|(entry, change)| MemberChange {
-                reference_id: entry.member.reference_id.clone(),
-                kind: change.kind,
-                before: change.before.map(|_| entry.clone()),
-                after: change.after,
-            })
-            .collect();
+        // Everybody becomes the next one of them, but for their id.
+        let next = |entry: &Entry, next: &Entry| {
+            let member = Member { reference_id: entry.member.reference_id.clone(), ..next.member.clone() };
+            Entry { member, ..next.clone() }
+        };
+        let before: BTreeMap<_, _> =
+            entries.iter().map(|entry| (entry.member.reference_id.clone(), entry.clone())).collect();
+        let others = before.values().skip(1).chain(before.values().next());
+        let after: BTreeMap<_, _> =
+            before.iter().zip(others).map(|((id, entry), other)| (id.clone(), next(entry, other))).collect();
+        let changed = before.values().zip(after.values()).map(|(before, after)| MemberChange::changed(before, after));
+        let changes = BatchChanges::new(changed.collect(), |id| after.get(id));
         let sealed = super::changes(KEY, &changes).unwrap();
-        prop_assert_eq!(unchanges(KEY, &sealed).unwrap(), changes);
+        prop_assert_eq!(&unchanges(KEY, &sealed).unwrap(), &changes);
+        let mut back = after;
+        prop_assert!(changes.clone().take_back(&mut back).unwrap());
+        prop_assert_eq!(&back, &before);
+        // What they do not lead to is left alone; records that only were swapped around are what they lead from, too.
+        if before.values().zip(changes.changes()).any(|(_, change)| change.fields().next().is_some()) {
+            prop_assert!(!changes.take_back(&mut back).unwrap());
+            prop_assert_eq!(back, before);
+        }
     }
 }
 

@@ -49,7 +49,7 @@ fn build_watched(dir: &Path, mut acknowledged: impl FnMut(&Path)) -> PathBuf {
             let people: Vec<String> = (0..60 * day).map(|number| format!("E{number:04}")).collect();
             let people: Vec<&str> = people.iter().map(String::as_str).collect();
             let settled = Batch { phase: Phase::Completed, attempts: 1, ..batch };
-            let changes = people.iter().skip(60 * (day - 1)).map(|id| added(id)).collect();
+            let changes = joined(&people[60 * (day - 1)..]);
             let roster = Some(roster(&group, &people));
             store.settle(&Settlement { batch: settled, roster, changes, pause: None }).unwrap();
             acknowledged(&state);
@@ -60,12 +60,6 @@ fn build_watched(dir: &Path, mut acknowledged: impl FnMut(&Path)) -> PathBuf {
         }
     }
     state
-}
-
-fn added(id: &str) -> MemberChange {
-    let after = entry(id);
-    let reference_id = after.member.reference_id.clone();
-    MemberChange { reference_id, kind: ChangeKind::Added, before: None, after: Some(after) }
 }
 
 fn copy(from: &Path, to: &Path) {

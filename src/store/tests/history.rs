@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::roster::familiar::GroupDigest;
+use crate::roster::member::Member;
 use crate::store::{keys, records};
 
 fn who(id: &str) -> ReferenceId {
@@ -16,22 +17,19 @@ fn confirm(store: &Store, number: u32, name: &str, before: &[&str], after: &[&st
     let (run_id, batch_id) = (format!("run_{number:03}"), id.to_string());
     let work = Work { batch: batch(&batch_id, &run_id, name), payload: vec![] };
     store.accept(&run(&run_id, &[&batch_id]), vec![work], &source(None)).unwrap();
-    let change = |id: &str, kind, was: bool| MemberChange {
-        reference_id: who(id),
-        kind,
-        before: was.then(|| entry(id)),
-        after: (!was).then(|| entry(id)),
-    };
-    let joined = after.iter().filter(|id| !before.contains(id)).map(|id| change(id, ChangeKind::Added, false));
+    let added = |id: &&str| MemberChange { reference_id: who(id), what: Change::Added(entry(id).origin) };
+    let joined = after.iter().filter(|id| !before.contains(id)).map(added);
     let left: Vec<&&str> = before.iter().filter(|id| !after.contains(id)).collect();
-    let gone = left.iter().map(|id| change(id, ChangeKind::Removed, true));
+    let gone = left.iter().map(|id| MemberChange::removed(&entry(id)));
     let former = left.iter().map(|id| who(id)).collect();
     let members = after.iter().map(|id| entry(id)).collect();
+    let roster = ConfirmedRoster::new(group(name), members, former, time(i64::from(number)));
+    let changes = BatchChanges::new(joined.chain(gone).collect(), |id| roster.get(id));
     let completed_at = Some(time(i64::from(number)));
     let settlement = Settlement {
         batch: Batch { phase: Phase::Completed, attempts: 1, completed_at, ..batch(&batch_id, &run_id, name) },
-        roster: Some(ConfirmedRoster::new(group(name), members, former, time(i64::from(number)))),
-        changes: joined.chain(gone).collect(),
+        roster: Some(roster),
+        changes,
         pause: None,
     };
     store.settle(&settlement).unwrap();
@@ -59,7 +57,7 @@ fn a_person_is_found_in_every_group_they_ever_were_in_and_so_is_who_is_alike() {
     assert_eq!(store.groups_of(&who("7A")).unwrap(), [group("acme")]);
     assert_eq!(store.groups_of(&who("E3")).unwrap(), []);
     let changes = store.changes_about(&group("acme"), |id| id == "E1").unwrap();
-    let kinds: Vec<_> = changes.iter().map(|(batch, change)| (batch.clone(), change.kind)).collect();
+    let kinds: Vec<_> = changes.iter().map(|(batch, change)| (batch.clone(), change.kind())).collect();
     assert_eq!(kinds, [(first, ChangeKind::Added), (second, ChangeKind::Removed)]);
 }
 
@@ -122,7 +120,52 @@ fn a_state_of_an_older_layout_gets_its_traces_and_digests_when_it_is_opened() {
     let store = open_at(dir.path());
     let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
-    assert_eq!(meta.layout, 3);
+    assert_eq!(meta.layout, open::LAYOUT);
+}
+
+#[test]
+fn fields_are_never_put_back_into_a_record_that_they_are_not_of() {
+    let (_dir, store) = open();
+    confirm(&store, 1, "acme", &[], &["E1"]);
+    let former = Entry { member: Member { last_name: "Before".into(), ..entry("E1").member }, ..entry("E1") };
+    let roster = roster("acme", &["E1"]);
+    let changed = BatchChanges::new(vec![MemberChange::changed(&former, &entry("E1"))], |id| roster.get(id));
+    let id = store.ids().batch(time(2));
+    store
+        .stage_past(
+            &Batch { phase: Phase::Completed, completed_at: Some(time(2)), ..batch(id.as_str(), "run_001", "acme") },
+            &changed,
+            None,
+        )
+        .unwrap();
+    let back = |store: &Store| store.roster_back(&group("acme"), Until::Batch(&id));
+    let Back::Known(past) = back(&store).unwrap() else { panic!("the way back is known") };
+    assert_eq!(past.members, [former]);
+
+    // Somebody of the same id, and another city.
+    let mut other = entry("E1");
+    other.member.address.city = "Elsewhere".into();
+    let writing = store.inner.trees.write();
+    let mut draft = Draft::default();
+    let other = ConfirmedRoster::new(group("acme"), vec![other], vec![], time(3));
+    writing.put(&mut draft, Shelf::Rosters, b"acme", &records::roster(b"acme", &other).unwrap()).unwrap();
+    writing.commit(&draft).unwrap();
+    let refused = back(&store).unwrap_err().to_string();
+    assert!(refused.contains(&format!("the changes of batch {id} do not lead to the roster of acme")), "{refused}");
+}
+
+#[test]
+fn what_lies_before_something_forgotten_need_not_lead_to_the_roster() {
+    let (_dir, store) = open();
+    confirm(&store, 1, "acme", &[], &["E1", "E2"]);
+    confirm(&store, 2, "acme", &["E1", "E2"], &["E1"]);
+    confirm(&store, 3, "acme", &["E1"], &["E1", "E3"]);
+    // The first run is the last that its source had accepted, so it is kept; the second is forgotten.
+    store.put_source(&source(Some("run_001"))).unwrap();
+    assert_eq!(store.forget_before(time(3)).unwrap(), 1);
+    assert_eq!(store.run(&RunId::parse("run_002").unwrap()).unwrap().map(|record| record.run.run), None);
+    let findings = store.verify().unwrap().findings;
+    assert!(!findings.iter().any(|finding| finding.starts_with("changes")), "{findings:#?}");
 }
 
 #[test]

@@ -155,14 +155,14 @@ fn a_newer_store_is_refused_by_version() {
     let trees = Trees::open(&dir.path().join("db")).unwrap();
     let sealed = trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
-    meta.layout = 4;
+    meta.layout = open::LAYOUT + 1;
     let writing = trees.write();
     let mut draft = Draft::default();
     let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
     writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
     writing.commit(&draft).unwrap();
     drop(trees);
-    assert!(matches!(refusal(&dir), StoreError::Newer { found: 4, known: 3 }));
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 5, known: 4 }));
 
     let dir = closed();
     fs::write(dir.path().join("store.json"), "{\"version\": 7, \"shape\": \"unknown\"}").unwrap();

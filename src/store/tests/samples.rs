@@ -191,21 +191,62 @@ pub(in crate::store) fn group_record(name: &str) -> GroupRecord {
     }
 }
 
-pub(in crate::store) fn changes() -> Vec<MemberChange> {
-    let change = |id, kind, before: bool, after: bool| MemberChange {
-        reference_id: ReferenceId::parse(id).unwrap(),
-        kind,
-        before: before.then(|| entry(id)),
-        after: after.then(|| entry(id)),
+/// One change of each kind.
+pub(in crate::store) fn changes() -> BatchChanges {
+    changes_from(&Entry { origin: Origin { line: 16, ..entry("E3").origin }, ..other_record("E3") })
+}
+
+/// The same, where all that changed about E3 is nothing: what the first version of the record was written from.
+pub(in crate::store) fn first_changes() -> BatchChanges {
+    changes_from(&entry("E3"))
+}
+
+fn changes_from(former: &Entry) -> BatchChanges {
+    let change = |id, what| MemberChange { reference_id: ReferenceId::parse(id).unwrap(), what };
+    let origin = || entry("E1").origin;
+    let changes = vec![
+        change("E1", Change::Added(origin())),
+        change("E2", Change::Returned(origin())),
+        MemberChange::changed(former, &entry("E3")),
+        MemberChange::removed(&entry("E4")),
+        change("E5", Change::AddFailed),
+        change("E6", Change::RemoveFailed(origin())),
+    ];
+    let after = ["E1", "E2", "E3", "E6"].map(entry);
+    BatchChanges::new(changes, |id| after.iter().find(|entry| entry.member.reference_id == *id))
+}
+
+/// Everything that can change about somebody.
+fn other_record(id: &str) -> Entry {
+    let mut other = entry(id);
+    other.member = Member {
+        reference_id: other.member.reference_id,
+        first_name: "Zoe".into(),
+        last_name: "Quillfeather".into(),
+        date_of_birth: NaiveDate::from_ymd_opt(1984, 3, 1).unwrap(),
+        phone: None,
+        email: Some("zoe@example.test".into()),
+        plan_id: PlanId::parse("pln_silver").unwrap(),
+        address: Address {
+            line_1: "13 Nowhere Lane".into(),
+            line_2: None,
+            city: "Shelbyville".into(),
+            state: "OH".into(),
+            zipcode: "01234".into(),
+        },
     };
-    vec![
-        change("E1", ChangeKind::Added, false, true),
-        change("E2", ChangeKind::Returned, false, true),
-        change("E3", ChangeKind::Changed, true, true),
-        change("E4", ChangeKind::Removed, true, false),
-        change("E5", ChangeKind::AddFailed, false, false),
-        change("E6", ChangeKind::RemoveFailed, true, true),
-    ]
+    other
+}
+
+/// People who join.
+pub(in crate::store) fn joined(ids: &[&str]) -> BatchChanges {
+    let entries: Vec<Entry> = ids.iter().map(|id| entry(id)).collect();
+    let added = |entry: &Entry| MemberChange {
+        reference_id: entry.member.reference_id.clone(),
+        what: Change::Added(entry.origin.clone()),
+    };
+    let changes = entries.iter().map(added).collect();
+    BatchChanges::new(changes, |id| entries.iter().find(|entry| entry.member.reference_id == *id))
 }
 
 prop_compose! {
