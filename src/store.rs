@@ -22,6 +22,7 @@ mod compact;
 mod doubt;
 mod envelope;
 mod error;
+mod familiar;
 pub mod filter;
 mod history;
 mod ids;

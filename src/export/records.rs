@@ -49,12 +49,17 @@ impl LineCounter {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        // Most files have no carriage return, which a search says sooner than a count.
+        self.push_counted(bytes, count(bytes, b'\n'), memchr::memchr(b'\r', bytes).is_some());
+    }
+
+    /// Bytes of which is known how many line feeds they hold, and whether a carriage return.
+    pub(super) fn push_counted(&mut self, bytes: &[u8], line_feeds: u64, has_returns: bool) {
         let Some(last) = bytes.last() else { return };
-        let mut breaks = count(bytes, b'\n');
-        // Most files have none, which a search says sooner than a count.
-        let returns = if memchr::memchr(b'\r', bytes).is_none() { 0 } else { count(bytes, b'\r') };
-        if returns > 0 {
-            breaks += returns - bytes.windows(2).filter(|pair| pair == b"\r\n").count() as u64;
+        let mut breaks = line_feeds;
+        if has_returns {
+            let pairs = bytes.windows(2).filter(|pair| pair == b"\r\n").count() as u64;
+            breaks += count(bytes, b'\r') - pairs;
         }
         if self.after_cr && bytes.first() == Some(&b'\n') {
             breaks -= 1;

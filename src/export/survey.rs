@@ -20,6 +20,9 @@ const SNIFF: usize = 1024;
 /// The five bytes that Windows-1252 leaves unassigned. The decoder would turn them into invisible control characters.
 const UNASSIGNED_1252: [u8; 5] = [0x81, 0x8D, 0x8F, 0x90, 0x9D];
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 128;
+
 /// In UTF-8, bytes from here on begin a character of several bytes.
 const LEAD: u8 = 0xC0;
 
@@ -265,25 +268,60 @@ struct Seen {
     ends_with_newline: bool,
 }
 
-/// Bytes that begin a character of several bytes. Counted in pieces that a byte can count, which the compiler turns into vector
-/// instructions: this runs over every byte of every export.
-fn leads_in(bytes: &[u8]) -> u64 {
-    let of_piece = |piece: &[u8]| u64::from(piece.iter().map(|byte| u8::from(*byte >= LEAD)).sum::<u8>());
-    bytes.chunks(usize::from(u8::MAX)).map(of_piece).sum()
+/// What bytes hold, without where.
+#[derive(Default)]
+struct Content {
+    has_nul: bool,
+    has_returns: bool,
+    has_unassigned: bool,
+    /// Every bit that any of the bytes has.
+    bits: u8,
+    line_feeds: u64,
+    leads: u64,
 }
 
-fn first_unassigned(bytes: &[u8]) -> Option<usize> {
-    let [one, two, three, four, five] = UNASSIGNED_1252;
-    let first = memchr::memchr3(one, two, three, bytes);
-    let rest = bytes.get(..first.unwrap_or(bytes.len())).unwrap_or_default();
-    memchr::memchr2(four, five, rest).or(first)
+impl Content {
+    /// All of it in one pass, which runs over every byte of every export: in blocks of one size, whose loops the compiler turns into vector
+    /// instructions.
+    fn of(bytes: &[u8]) -> Self {
+        let mut content = Self::default();
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        for block in blocks {
+            content.add(block);
+        }
+        content.add(rest);
+        content
+    }
+
+    /// At most [`BLOCK`] bytes: a byte counts them.
+    #[inline]
+    fn add(&mut self, block: &[u8]) {
+        let (mut nul, mut returns, mut bits, mut line_feeds) = (0, 0, 0, 0);
+        for byte in block {
+            nul |= u8::from(*byte == 0);
+            returns |= u8::from(*byte == b'\r');
+            line_feeds += u8::from(*byte == b'\n');
+            bits |= *byte;
+        }
+        self.has_nul |= nul != 0;
+        self.has_returns |= returns != 0;
+        self.line_feeds += u64::from(line_feeds);
+        self.bits |= bits;
+        if !bits.is_ascii() {
+            self.leads += u64::from(block.iter().map(|byte| u8::from(*byte >= LEAD)).sum::<u8>());
+            self.has_unassigned |= block.iter().fold(false, |found, byte| found | UNASSIGNED_1252.contains(byte));
+        }
+    }
 }
 
 impl Seen {
     fn see(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         let Some(last) = bytes.last() else { return Ok(()) };
-        if let Some(at) = memchr::memchr(0, bytes) {
-            let line = self.line_at(bytes, at);
+        let content = Content::of(bytes);
+        let lines = self.lines;
+        let line_of = |is_it: fn(&u8) -> bool| bytes.iter().position(is_it).map(|at| line_at(lines, bytes, at));
+        if content.has_nul {
+            let line = line_of(|byte| *byte == 0).unwrap_or_default();
             return Err(Broken {
                 code: BrokenCode::Undecodable,
                 line: Some(line),
@@ -292,17 +330,15 @@ impl Seen {
                 ),
             });
         }
-        if !bytes.is_ascii() {
-            self.leads += leads_in(bytes);
-            if self.foreign.is_none() {
-                self.foreign = bytes.iter().position(|byte| !byte.is_ascii()).map(|at| self.line_at(bytes, at));
-            }
-            if self.unassigned.is_none() {
-                self.unassigned = first_unassigned(bytes).map(|at| self.line_at(bytes, at));
-            }
+        self.leads += content.leads;
+        if !content.bits.is_ascii() && self.foreign.is_none() {
+            self.foreign = line_of(|byte| !byte.is_ascii());
+        }
+        if content.has_unassigned && self.unassigned.is_none() {
+            self.unassigned = line_of(|byte| UNASSIGNED_1252.contains(byte));
         }
         self.has_text = self.has_text || bytes.iter().any(|byte| *byte > b' ');
-        self.lines.push(bytes);
+        self.lines.push_counted(bytes, content.line_feeds, content.has_returns);
         self.ends_with_newline = matches!(last, b'\n' | b'\r');
         Ok(())
     }
@@ -326,12 +362,12 @@ impl Seen {
             }
         }
     }
+}
 
-    fn line_at(&self, bytes: &[u8], at: usize) -> u64 {
-        let mut lines = self.lines;
-        lines.push(bytes.get(..at).unwrap_or_default());
-        lines.line()
-    }
+/// The line of the byte `at` a place, behind so many lines.
+fn line_at(mut lines: LineCounter, bytes: &[u8], at: usize) -> u64 {
+    lines.push(bytes.get(..at).unwrap_or_default());
+    lines.line()
 }
 
 /// UTF-16 without a mark: text of Western letters has a NUL in every other byte, always on the same side.

@@ -19,7 +19,12 @@ use super::ids::{GroupRef, SourceName};
 use super::member::Member;
 use super::{ConfirmedRoster, Entry, Reading, Standing};
 use crate::export::Known;
+
+mod rows;
+
 pub use crate::export::RowDigest;
+use rows::NO_ROW;
+pub use rows::{Covers, FamiliarRow, FamiliarRows};
 
 /// Changes with every change of what rows are made into, so that nothing is taken over that an older program made of them.
 const READING: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
@@ -194,62 +199,6 @@ pub struct Mark {
     pub until: NaiveDate,
 }
 
-/// What one row said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FamiliarRow {
-    /// The row.
-    pub row: RowDigest,
-    /// Whom it is about.
-    pub person: PersonKey,
-    /// The record that it covers them with; [`NO_MEMBER`] where it says that they are not covered.
-    member: MemberDigest,
-    /// The group that it names; [`NO_GROUP`] where it names none.
-    group: u32,
-    /// The first day on which it may say something else, in days of the common era.
-    pub until: i32,
-}
-
-/// In place of the digest of a row that is never passed over.
-const NO_ROW: RowDigest = RowDigest([0; 2]);
-const NO_GROUP: u32 = u32::MAX;
-const NO_MEMBER: MemberDigest = MemberDigest(0);
-
-impl FamiliarRow {
-    /// A row that names a group, or none, and covers its person there, or does not.
-    pub fn new(
-        row: RowDigest,
-        person: PersonKey,
-        (group, member): (Option<u32>, Option<MemberDigest>),
-        until: i32,
-    ) -> Self {
-        Self { row, person, member: member.unwrap_or(NO_MEMBER), group: group.unwrap_or(NO_GROUP), until }
-    }
-
-    /// The place in [`Familiar::groups`] of the group that it names.
-    pub fn group(&self) -> Option<u32> {
-        (self.group != NO_GROUP).then_some(self.group)
-    }
-
-    /// The record that it covers its person with.
-    pub fn member(&self) -> Option<MemberDigest> {
-        (self.member != NO_MEMBER).then_some(self.member)
-    }
-
-    /// Where it puts the person; none where it says that they are not covered.
-    pub fn covers(&self) -> Option<Covers> {
-        Some(Covers { group: self.group()?, member: self.member()? })
-    }
-}
-
-/// Where a row puts a person, and with which record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Covers {
-    /// The group's place in [`Familiar::groups`].
-    pub group: u32,
-    /// The record.
-    pub member: MemberDigest,
-}
-
 /// What the rows of an export said, as far as they may be passed over in the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Familiar {
@@ -260,7 +209,7 @@ pub struct Familiar {
     /// The groups, with the names that the export gives them.
     pub groups: Vec<(GroupRef, String)>,
     /// Everybody whom the export covers, and whoever else can be known by their row, in the order of the rows.
-    pub rows: Vec<FamiliarRow>,
+    pub rows: FamiliarRows,
 }
 
 impl Familiar {
@@ -294,8 +243,9 @@ impl Familiar {
         }
         // In the order of the file, in which the next one most likely comes.
         rows.sort_by_key(|(line, _)| *line);
+        let rows: Vec<FamiliarRow> = rows.into_iter().map(|(_, row)| row).collect();
         let day = today.num_days_from_ce();
-        Self { context, day, groups: groups.names, rows: rows.into_iter().map(|(_, row)| row).collect() }
+        Self { context, day, groups: groups.names, rows: rows.as_slice().into() }
     }
 }
 
@@ -393,7 +343,7 @@ impl Recognized {
     }
 
     /// Every row, and whether it was passed over.
-    pub fn rows(&self) -> impl Iterator<Item = (&FamiliarRow, bool)> {
+    pub fn rows(&self) -> impl Iterator<Item = (FamiliarRow, bool)> {
         self.familiar.rows.iter().zip(self.lines.iter().map(|line| is_passed_over(*line)))
     }
 
@@ -415,7 +365,7 @@ impl Recognized {
     }
 
     /// The rows that were passed over, with their lines and groups.
-    fn passed_over(&self) -> impl Iterator<Item = (u64, &FamiliarRow, Option<(&GroupRef, &str)>)> {
+    fn passed_over(&self) -> impl Iterator<Item = (u64, FamiliarRow, Option<(&GroupRef, &str)>)> {
         let rows = self.familiar.rows.iter().zip(&self.lines);
         rows.filter(|(_, line)| is_passed_over(**line)).map(|(row, line)| {
             let group = row.group().and_then(|group| self.familiar.groups.get(group as usize));
@@ -427,9 +377,8 @@ impl Recognized {
     fn find(&mut self, row: RowDigest, line: u64) -> Option<usize> {
         let rows = &self.familiar.rows;
         let n_ahead = if self.by_row.is_none() { AHEAD } else { 1 };
-        let mut ahead = rows.get(self.next..).unwrap_or_default().iter().take(n_ahead);
-        if let Some(further) = ahead.position(|known| known.row == row) {
-            return Some(self.next + further);
+        if let Some(at) = rows.find(row, self.next, n_ahead) {
+            return Some(at);
         }
         // A row is looked for twice when it is known as it is written or by its cells.
         self.n_strays += usize::from(self.last_stray != line);
@@ -438,30 +387,32 @@ impl Recognized {
         if self.by_row.is_none() && few.max((self.n_found + self.n_strays) / part) < self.n_strays {
             self.by_row = Some(table(rows));
         }
-        let is_it = |at: &u32| rows.get(*at as usize).is_some_and(|known| known.row == row);
-        self.by_row.as_ref()?.find(row.0[0], is_it).map(|at| *at as usize)
+        let is_it = |at: &u32| rows.row_digest(*at as usize) == Some(row);
+        self.by_row.as_ref()?.find(short(row), is_it).map(|at| *at as usize)
     }
 }
 
-fn table(rows: &[FamiliarRow]) -> HashTable<u32> {
+fn table(rows: &FamiliarRows) -> HashTable<u32> {
     let mut by_row = HashTable::with_capacity(rows.len());
-    for (at, row) in (0..).zip(rows).filter(|(_, row)| row.row != NO_ROW) {
-        by_row.insert_unique(short(row), at, |at: &u32| rows.get(*at as usize).map_or(0, short));
+    for (at, row) in (0..).zip(rows.row_digests()).filter(|(_, row)| *row != NO_ROW) {
+        by_row.insert_unique(short(row), at, |at: &u32| rows.row_digest(*at as usize).map_or(0, short));
     }
     by_row
 }
 
 /// The half of a row's digest that places it in a table.
-fn short(row: &FamiliarRow) -> u64 {
-    row.row.0[0]
+fn short(row: RowDigest) -> u64 {
+    row.0[0]
 }
 
 impl Known for Recognized {
     fn pass_over(&mut self, row: RowDigest, line: u64) -> bool {
         let (Some(at), Ok(line)) = (self.find(row, line), u32::try_from(line)) else { return false };
-        let (Some(known), Some(seen)) = (self.familiar.rows.get(at), self.lines.get_mut(at)) else { return false };
+        let (Some(until), Some(seen)) = (self.familiar.rows.until().get(at), self.lines.get_mut(at)) else {
+            return false;
+        };
         // A row that comes twice is read the second time, and then the first time as well.
-        if *seen != UNSEEN || known.until <= self.today || line == TO_READ {
+        if *seen != UNSEEN || *until <= self.today || line == TO_READ {
             return false;
         }
         *seen = line;
@@ -483,10 +434,10 @@ mod tests {
         FamiliarRow::new(RowDigest([number, number]), PersonKey::of(person), (None, None), until)
     }
 
-    fn recognized(rows: Vec<FamiliarRow>, today: &str) -> Recognized {
+    fn recognized(rows: &[FamiliarRow], today: &str) -> Recognized {
         let groups = vec![(GroupRef::parse("acme").unwrap(), "Acme".to_owned())];
         let day = "2026-02-01".parse::<NaiveDate>().unwrap().num_days_from_ce();
-        let familiar = Familiar { context: Context(1), day, groups, rows };
+        let familiar = Familiar { context: Context(1), day, groups, rows: rows.into() };
         Recognized::new(Arc::new(familiar), today.parse().unwrap())
     }
 
@@ -500,22 +451,22 @@ mod tests {
     #[test]
     fn a_row_is_passed_over_once_until_its_day_and_not_when_it_is_to_be_read() {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap().num_days_from_ce();
-        let rows = || vec![row(1, "E1", day("2026-03-02")), row(2, "E2", day("2027-01-01")), row(0, "E3", i32::MIN)];
+        let rows = [row(1, "E1", day("2026-03-02")), row(2, "E2", day("2027-01-01")), row(0, "E3", i32::MIN)];
         let pass = |known: &mut Recognized| [1, 2, 2, 0, 9].map(|number| known.pass_over(RowDigest([number; 2]), 7));
-        let mut known = recognized(rows(), "2026-03-01");
+        let mut known = recognized(&rows, "2026-03-01");
         assert_eq!(pass(&mut known), [true, true, false, false, false]);
         known.read_again(&[1]);
         assert_eq!(pass(&mut known), [true, false, false, false, false]);
-        assert_eq!(pass(&mut recognized(rows(), "2026-03-02")), [false, true, false, false, false]);
+        assert_eq!(pass(&mut recognized(&rows, "2026-03-02")), [false, true, false, false, false]);
         // Before the day for which they were read the rows may have said something else.
-        assert_eq!(pass(&mut recognized(rows(), "2026-01-31")), [false; 5]);
+        assert_eq!(pass(&mut recognized(&rows, "2026-01-31")), [false; 5]);
     }
 
     #[test]
     fn an_export_in_another_order_is_known_again_but_for_its_first_rows() {
-        let rows = || (1..=1000).map(|number| row(number, "E", i32::MAX)).collect();
+        let rows: Vec<FamiliarRow> = (1..=1000).map(|number| row(number, "E", i32::MAX)).collect();
         let passed = |numbers: &mut dyn Iterator<Item = u64>| {
-            let mut known = recognized(rows(), "2026-03-01");
+            let mut known = recognized(&rows, "2026-03-01");
             numbers.zip(2..).filter(|(number, line)| known.pass_over(RowDigest([*number; 2]), *line)).count()
         };
         // Some left out, some new, some in another place.

@@ -228,15 +228,14 @@ impl Store {
             let key = keys::accepted(&source.source, &export.sha256);
             writing.put(&mut draft, Shelf::Accepted, &key, &records::text(&key, export.run.as_str()))?;
         }
-        if let Some(familiar) = familiar {
-            let key = source.source.as_str().as_bytes();
-            writing.put(&mut draft, Shelf::Familiar, key, &records::familiar(key, familiar)?)?;
-        }
         self.draft_approved(&writing, &mut draft, (record, source))?;
         for batch in &batches {
             superseded.extend(self.draft_work(&writing, &mut draft, batch, record.run.received_at)?);
         }
         writing.commit(&draft)?;
+        if let Some(familiar) = familiar {
+            self.keep_familiar(&source.source, familiar);
+        }
         Ok(superseded)
     }
 

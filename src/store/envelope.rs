@@ -39,9 +39,8 @@ impl Kind {
             | Self::Count
             | Self::Trace
             | Self::Renames
-            | Self::Familiar
             | Self::Digest => 1,
-            Self::Batch | Self::Changes => 2,
+            Self::Batch | Self::Changes | Self::Familiar => 2,
         }
     }
 

@@ -20,7 +20,7 @@ use super::{Store, StoreError, compact, keys};
 /// 3: rosters have digests. A program that knows only 2 would confirm rosters without them, and those of before would stand for them.
 ///
 /// 4: batches and changes are packed with dictionaries, and changes keep what takes them back. A program that knows only 3 could not read
-/// them. Those that it wrote are read as they are.
+/// them. Those that it wrote are read as they are. Familiar rows are no longer in the database.
 pub(super) const LAYOUT: u32 = 4;
 /// The folder for states of other APIs than the one that the state directory was made for.
 const OTHERS: &str = "apis";
@@ -80,6 +80,7 @@ impl Store {
         if from < 3 {
             self.build_digests()?;
         }
+        self.drop_familiar()?;
         let writing = self.inner.trees.write();
         let mut meta = read_meta(&self.inner.trees)?.ok_or_else(|| StoreError::corrupt("the store lost its name"))?;
         meta.layout = LAYOUT;

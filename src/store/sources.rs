@@ -4,7 +4,6 @@ use super::envelope::Kind;
 use super::records::{self, SourceV1};
 use super::trees::{Draft, Shelf, Writing};
 use super::{SourceState, Store, StoreError, keys};
-use crate::roster::familiar::Familiar;
 use crate::roster::ids::{RunId, SourceName};
 
 impl Store {
@@ -35,16 +34,6 @@ impl Store {
         let key = keys::accepted(source, sha256);
         let sealed = self.inner.trees.read(Shelf::Accepted, &key)?;
         sealed.map(|sealed| records::untext(&key, &sealed)).transpose()
-    }
-
-    /// What the rows of a source's last accepted export said; none where nothing was accepted since this is recorded.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn familiar(&self, source: &SourceName) -> Result<Option<Familiar>, StoreError> {
-        let key = source.as_str().as_bytes();
-        let sealed = self.inner.trees.read(Shelf::Familiar, key)?;
-        sealed.map(|sealed| records::unfamiliar(key, &sealed)).transpose()
     }
 
     /// Records what is known of a source. An accepted export is recorded by [`Store::accept`].

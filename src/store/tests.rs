@@ -578,3 +578,35 @@ fn a_run_does_not_wait_for_people_who_are_tried_again() {
 }
 
 mod history;
+
+#[test]
+fn familiar_rows_are_kept_beside_the_database_and_missing_where_they_cannot_be_read() {
+    let (dir, store) = open();
+    let hris = SourceName::parse("hris").unwrap();
+    let accept = |name: &SourceName| {
+        let familiar = Some(samples::familiar());
+        let source = SourceState { last_accepted: None, ..SourceState::new(name.clone()) };
+        store.accept_with(&run("run_1", &[]), vec![], &source, familiar.as_ref()).unwrap();
+    };
+    assert_eq!(store.familiar(&hris), None);
+    accept(&hris);
+    assert_eq!(store.familiar(&hris), Some(samples::familiar()));
+    // Whose name is not that of a file is read whole each time.
+    let odd = SourceName::parse("../hris").unwrap();
+    accept(&odd);
+    assert_eq!(store.familiar(&odd), None);
+    let path = dir.path().join("familiar/hris.rows");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(dir.path().join("familiar/payroll.rows"), &whole).unwrap();
+    assert_eq!(store.familiar(&SourceName::parse("payroll").unwrap()), None, "they are another source's");
+    for cut in [0, 1, 20, whole.len() - 1] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert_eq!(store.familiar(&hris), None, "{cut}");
+    }
+    accept(&hris);
+    assert_eq!(store.familiar(&hris), Some(samples::familiar()));
+    std::fs::remove_dir_all(dir.path().join("familiar")).unwrap();
+    std::fs::write(dir.path().join("familiar"), "in the way").unwrap();
+    accept(&hris);
+    assert_eq!(store.familiar(&hris), None);
+}

@@ -84,7 +84,7 @@ pub(super) enum Shelf {
     Abroad,
     /// group: four bytes for everybody whom its batches ever spoke of
     Traces,
-    /// source: what the rows of its last accepted export said
+    /// source: what the rows of its last accepted export said, in earlier versions; see `familiar`
     Familiar,
     /// group: what stands for its confirmed roster, where one source owns all of it
     Digests,

@@ -6,7 +6,7 @@ use super::doubt::DoubtV1;
 use super::envelope::Kind;
 use super::records::{self, GroupV1, MetaV1, RenameV1, RunV1, SourceV1};
 use super::trees::{SHELVES, Shelf};
-use super::{Store, StoreError, keys};
+use super::{Store, StoreError, envelope, keys};
 use crate::report::{Batch, Phase, PlanReport, VerifyReport};
 use crate::roster::Entry;
 use crate::roster::familiar::GroupDigest;
@@ -44,7 +44,8 @@ pub(super) fn decode(shelf: Shelf, key: &[u8], sealed: &[u8]) -> Result<(), Stor
             let is_sorted = records::untrace(key, sealed)?.is_sorted_by(|a, b| a < b);
             if is_sorted { Ok(()) } else { Err(Kind::Trace.corrupt("is out of order")) }
         }
-        Shelf::Familiar => records::unfamiliar(key, sealed).map(drop),
+        // Nobody reads what an earlier version left there.
+        Shelf::Familiar => envelope::unseal(Kind::Familiar, key, sealed).map(drop),
         Shelf::Digests => records::undigest(key, sealed).map(drop),
         // Looked at together with the values that they are pieces of.
         Shelf::Pieces => Ok(()),

@@ -60,6 +60,12 @@ impl Desk {
     ) -> Result<Result<(Examined, Glimpse), ExamineError>, StoreError> {
         let (tell, told) = oneshot::channel();
         let reading = async {
+            let survey = async {
+                let mut surveyed = survey.await?;
+                // While the familiar rows are on their way there is a thread to spare.
+                surveyed.begin_hashing();
+                Ok::<_, ExamineError>(surveyed)
+            };
             let (survey, familiar) = tokio::join!(survey, told);
             let mut surveyed = survey?;
             let recognized = familiar.ok().map(|familiar| Recognized::new(familiar, today));
@@ -103,7 +109,7 @@ impl Desk {
         let (owner, reads_all) = (source.name.clone(), self.reads_all);
         let compared = self.store.call(move |store| {
             // While the records cannot be trusted they are looked at one by one.
-            let familiar = if reads_all || store.doubt()?.is_some() { None } else { store.familiar(&owner)? };
+            let familiar = if reads_all || store.doubt()?.is_some() { None } else { store.familiar(&owner) };
             let Some(familiar) = familiar.map(Arc::new) else { return Ok(None) };
             // Nobody waits for it if the export cannot be read.
             drop(tell.send(Arc::clone(&familiar)));
@@ -189,7 +195,7 @@ impl Compared {
         known.add(store, &under_way)?;
         let n_places = familiar.groups.len();
         let mut digests = vec![GroupDigest::default(); n_places];
-        for row in &familiar.rows {
+        for row in familiar.rows.iter() {
             let Some(covers) = row.covers() else { continue };
             digests.get_mut(covers.group as usize).into_iter().for_each(|digest| digest.add(row.person, covers.member));
         }
@@ -209,7 +215,7 @@ impl Compared {
             }
         }
         let mut sayings: Vec<Vec<Saying>> = vec![Vec::new(); n_places];
-        for (at, row) in (0..).zip(&familiar.rows) {
+        for (at, row) in (0..).zip(familiar.rows.iter()) {
             let Some(covers) = row.covers() else { continue };
             let place = covers.group as usize;
             if let (Some(of_group), Some(false)) = (sayings.get_mut(place), is_calm.get(place)) {

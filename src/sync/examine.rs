@@ -89,7 +89,8 @@ enum Hash {
 }
 
 impl Surveyed {
-    fn begin_hashing(&mut self) {
+    /// Has the bytes hashed on another thread, if that has not begun.
+    pub(super) fn begin_hashing(&mut self) {
         if matches!(self.sha256, Hash::NotBegun) {
             let path = self.path.clone();
             let hashing = tokio::task::spawn_blocking(move || Ok(export::sha256(open(&path)?)?));

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::report::{Batch, PlanReport};
-use crate::roster::familiar::{Context, Familiar, FamiliarRow, GroupDigest, MemberDigest, PersonKey, RowDigest};
+use crate::roster::familiar::{GroupDigest, MemberDigest};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::member::Member;
 use crate::roster::{ConfirmedRoster, Entry, Loss};
@@ -40,20 +40,6 @@ fn renames() -> Vec<RenameV1> {
     }]
 }
 
-fn familiar_rows() -> Familiar {
-    let row = |number: u64, says| {
-        FamiliarRow::new(RowDigest([number, u64::MAX - number]), PersonKey(number + 7), says, 739_000)
-    };
-    let member = MemberDigest(u64::MAX - 1);
-    let groups = vec![(GroupRef::parse("acme").unwrap(), "Acme".to_owned())];
-    Familiar {
-        context: Context(3 << 90),
-        day: 738_999,
-        groups,
-        rows: vec![row(1, (Some(0), Some(member))), row(2, (Some(0), None)), row(3, (None, None))],
-    }
-}
-
 fn roster_digest() -> (SourceName, GroupDigest) {
     (SourceName::parse("hris").unwrap(), GroupDigest { people: 2, sum: 5 << 99 })
 }
@@ -78,7 +64,7 @@ fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("count_v1", Kind::Count, count(KEY, 7)),
         ("trace_v1", Kind::Trace, trace(KEY, &[7, 4_000_000_000])),
         ("renames_v1", Kind::Renames, json(Kind::Renames, KEY, &renames()).unwrap()),
-        ("familiar_v1", Kind::Familiar, familiar(KEY, &familiar_rows()).unwrap()),
+        ("familiar_v2", Kind::Familiar, familiar(KEY, &samples::familiar()).unwrap()),
         ("digest_v1", Kind::Digest, digest(KEY, &roster_digest().0, roster_digest().1)),
     ]
 }
@@ -102,7 +88,7 @@ fn is_sample(kind: Kind, bytes: &[u8]) -> Result<bool, StoreError> {
         Kind::Count => uncount(KEY, bytes)? == 7,
         Kind::Trace => untrace(KEY, bytes)? == [7, 4_000_000_000],
         Kind::Renames => unjson::<Vec<RenameV1>>(kind, KEY, bytes)? == renames(),
-        Kind::Familiar => unfamiliar(KEY, bytes)? == familiar_rows(),
+        Kind::Familiar => unfamiliar(KEY, bytes.to_vec())? == samples::familiar(),
         Kind::Digest => undigest(KEY, bytes)? == roster_digest(),
     })
 }

@@ -97,6 +97,10 @@ fn a_state_of_an_older_layout_gets_its_traces_and_digests_when_it_is_opened() {
         let key = name.as_bytes();
         writing.put(&mut draft, Shelf::Digests, key, &records::digest(key, &owner, stale)).unwrap();
     }
+    // Which lay in the database then.
+    writing
+        .put(&mut draft, Shelf::Familiar, b"hris", &envelope::seal(envelope::Kind::Familiar, b"hris", b"rows"))
+        .unwrap();
     let sealed = store.inner.trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
     let mut meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
     meta.layout = 1;
@@ -115,6 +119,7 @@ fn a_state_of_an_older_layout_gets_its_traces_and_digests_when_it_is_opened() {
         let digest = GroupDigest::of(&roster).map(|(owner, digest)| (owner.clone(), digest));
         assert_eq!(store.group_digest(&group(name)).unwrap(), digest, "{name}");
     }
+    assert!(!store.inner.trees.holds(Shelf::Familiar, b"hris").unwrap());
     drop(store);
     // Once is enough.
     let store = open_at(dir.path());

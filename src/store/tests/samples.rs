@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use crate::export::problem::{Code, Problem};
 use crate::report::*;
+use crate::roster::familiar::{Context, Familiar, FamiliarRow, MemberDigest, PersonKey, RowDigest};
 use crate::roster::ids::*;
 use crate::roster::member::{Address, Member};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
@@ -178,6 +179,20 @@ pub(in crate::store) fn source(accepted_by: Option<&str>) -> SourceState {
         losses: Vec::new(),
         fired: BTreeMap::from([("resync".to_owned(), time(-60))]),
         ..SourceState::new(SourceName::parse("hris").unwrap())
+    }
+}
+
+pub(in crate::store) fn familiar() -> Familiar {
+    let row = |number: u64, says| {
+        FamiliarRow::new(RowDigest([number, u64::MAX - number]), PersonKey(number + 7), says, 739_000)
+    };
+    let member = MemberDigest(u64::MAX - 1);
+    let groups = vec![(group("acme"), "Acme".to_owned())];
+    Familiar {
+        context: Context(3 << 90),
+        day: 738_999,
+        groups,
+        rows: [row(1, (Some(0), Some(member))), row(2, (Some(0), None)), row(3, (None, None))].as_slice().into(),
     }
 }
 
