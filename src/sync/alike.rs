@@ -60,12 +60,6 @@ impl Desk {
     ) -> Result<Result<(Examined, Glimpse), ExamineError>, StoreError> {
         let (tell, told) = oneshot::channel();
         let reading = async {
-            let survey = async {
-                let mut surveyed = survey.await?;
-                // While the familiar rows are on their way there is a thread to spare.
-                surveyed.begin_hashing();
-                Ok::<_, ExamineError>(surveyed)
-            };
             let (survey, familiar) = tokio::join!(survey, told);
             let mut surveyed = survey?;
             let recognized = familiar.ok().map(|familiar| Recognized::new(familiar, today));

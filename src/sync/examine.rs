@@ -72,8 +72,7 @@ fn open(path: &Path) -> Result<File, ExamineError> {
     })
 }
 
-/// What the first pass over an export found out. The hash takes a pass of its own, which is made while the rows are read if nobody asks
-/// for it before.
+/// What the first pass over an export found out. The hash takes a pass of its own, which begins when this one ends.
 #[derive(Debug)]
 pub struct Surveyed {
     path: PathBuf,
@@ -83,33 +82,22 @@ pub struct Surveyed {
 
 #[derive(Debug)]
 enum Hash {
-    NotBegun,
     UnderWay(JoinHandle<Result<String, ExamineError>>),
     Known(String),
 }
 
 impl Surveyed {
-    /// Has the bytes hashed on another thread, if that has not begun.
-    pub(super) fn begin_hashing(&mut self) {
-        if matches!(self.sha256, Hash::NotBegun) {
-            let path = self.path.clone();
-            let hashing = tokio::task::spawn_blocking(move || Ok(export::sha256(open(&path)?)?));
-            self.sha256 = Hash::UnderWay(hashing);
-        }
-    }
-
     /// The SHA-256 of the file's bytes, in lower-case hexadecimal.
     ///
     /// # Errors
     /// [`ExamineError`].
     pub async fn sha256(&mut self) -> Result<String, ExamineError> {
-        self.begin_hashing();
         if let Hash::UnderWay(hashing) = &mut self.sha256 {
             self.sha256 = Hash::Known(hashing.await.map_err(|_| abnormal())??);
         }
         match &self.sha256 {
             Hash::Known(sha256) => Ok(sha256.clone()),
-            Hash::NotBegun | Hash::UnderWay(_) => Err(abnormal()),
+            Hash::UnderWay(_) => Err(abnormal()),
         }
     }
 }
@@ -119,12 +107,11 @@ impl Surveyed {
 /// # Errors
 /// [`ExamineError`].
 pub async fn survey(path: &Path, source: &Source) -> Result<Surveyed, ExamineError> {
-    let (path, format) = (path.to_owned(), source.format.clone());
-    blocking(move || {
-        let survey = export::survey(open(&path)?, &format)?;
-        Ok(Surveyed { path, survey, sha256: Hash::NotBegun })
-    })
-    .await
+    let (opened, format) = (path.to_owned(), source.format.clone());
+    let survey = blocking(move || Ok(export::survey(open(&opened)?, &format)?)).await?;
+    let hashed = path.to_owned();
+    let hashing = tokio::task::spawn_blocking(move || Ok(export::sha256(open(&hashed)?)?));
+    Ok(Surveyed { path: path.to_owned(), survey, sha256: Hash::UnderWay(hashing) })
 }
 
 /// The last pass: what the rows say. Those that are `familiar` are passed over, if they were read under the same header and
@@ -138,7 +125,6 @@ pub async fn read(
     today: NaiveDate,
     familiar: Option<Recognized>,
 ) -> Result<Examined, ExamineError> {
-    surveyed.begin_hashing();
     let (path, survey, source) = (surveyed.path.clone(), surveyed.survey.clone(), source.clone());
     let (name, read) = blocking(move || {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
