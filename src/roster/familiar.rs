@@ -92,7 +92,7 @@ impl Extend<PersonKey> for PersonKeys {
 pub struct MemberDigest(pub u64);
 
 impl MemberDigest {
-    /// Of a person's record. `scratch` is overwritten.
+    /// Of a person's record. `scratch` is overwritten. It is on disk with what batches changed, so it must never become another.
     pub fn of(member: &Member, scratch: &mut Vec<u8>) -> Self {
         let Member { reference_id, first_name, last_name, date_of_birth, phone, email, plan_id, address } = member;
         scratch.clear();
