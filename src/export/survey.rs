@@ -309,9 +309,9 @@ impl Content {
         self.bits |= bits;
         if !bits.is_ascii() {
             self.leads += u64::from(block.iter().map(|byte| u8::from(*byte >= LEAD)).sum::<u8>());
-            // All of them are compared: nothing can be searched for in vectors that ends at what it finds.
-            let is_unassigned = |byte: &u8| UNASSIGNED_1252.iter().fold(false, |found, one| found | (one == byte));
-            self.has_unassigned |= block.iter().fold(false, |found, byte| found | is_unassigned(byte));
+            // Counted: a search that ends at what it finds is none for vectors.
+            let is_unassigned = |byte: &u8| UNASSIGNED_1252.iter().map(|one| u8::from(one == byte)).sum::<u8>();
+            self.has_unassigned |= block.iter().map(is_unassigned).sum::<u8>() != 0;
         }
     }
 }

@@ -216,7 +216,9 @@ impl Familiar {
     /// Of an export that was just read, with the rows that were passed over in it.
     pub fn of((context, today): (Context, NaiveDate), passed_over: Option<&Recognized>, reading: &Reading) -> Self {
         let mut groups = Groups::default();
-        let mut rows: Vec<(u64, FamiliarRow)> = Vec::new();
+        // They are put together while everybody of a first load is in memory.
+        let at_most = reading.people.len() + passed_over.map_or(0, Recognized::len);
+        let mut rows: Vec<(u64, FamiliarRow)> = Vec::with_capacity(at_most);
         for (line, row, group) in passed_over.into_iter().flat_map(Recognized::passed_over) {
             let group = group.map(|(group, name)| groups.at(group, name));
             rows.push((line, FamiliarRow::new(row.row, row.person, (group, row.member()), row.until)));
@@ -242,10 +244,9 @@ impl Familiar {
             rows.push((person.line, FamiliarRow::new(row, key, (group, member), until)));
         }
         // In the order of the file, in which the next one most likely comes.
-        rows.sort_by_key(|(line, _)| *line);
-        let rows: Vec<FamiliarRow> = rows.into_iter().map(|(_, row)| row).collect();
+        rows.sort_unstable_by_key(|(line, _)| *line);
         let day = today.num_days_from_ce();
-        Self { context, day, groups: groups.names, rows: rows.as_slice().into() }
+        Self { context, day, groups: groups.names, rows: FamiliarRows::of(rows.iter().map(|(_, row)| row)) }
     }
 }
 
@@ -437,7 +438,7 @@ mod tests {
     fn recognized(rows: &[FamiliarRow], today: &str) -> Recognized {
         let groups = vec![(GroupRef::parse("acme").unwrap(), "Acme".to_owned())];
         let day = "2026-02-01".parse::<NaiveDate>().unwrap().num_days_from_ce();
-        let familiar = Familiar { context: Context(1), day, groups, rows: rows.into() };
+        let familiar = Familiar { context: Context(1), day, groups, rows: FamiliarRows::of(rows.iter()) };
         Recognized::new(Arc::new(familiar), today.parse().unwrap())
     }
 

@@ -132,6 +132,10 @@ impl Desk {
             for group in &mut report.groups {
                 group.group_id = ids.get(&group.group).and_then(|record| record.id.clone());
             }
+            // Before the payloads, which take memory as well: this takes twice what stays of it.
+            let familiar = purpose
+                .is_carried_out()
+                .then(|| Familiar::of(examined.context, examined.recognized.as_ref(), &examined.reading));
             Ok(Planned {
                 counts: plan.counts(),
                 works: if purpose.is_carried_out() { works(store, &plan, &input)? } else { Vec::new() },
@@ -139,9 +143,7 @@ impl Desk {
                 absences: plan.absences,
                 losses: plan.losses,
                 ending,
-                familiar: purpose
-                    .is_carried_out()
-                    .then(|| Familiar::of(examined.context, examined.recognized.as_ref(), &examined.reading)),
+                familiar,
                 report,
             })
         });

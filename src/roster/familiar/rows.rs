@@ -88,6 +88,16 @@ impl FamiliarRows {
         is_whole.then_some(Self { bytes, start, groups, until })
     }
 
+    /// These rows.
+    pub fn of<'a>(rows: impl ExactSizeIterator<Item = &'a FamiliarRow> + Clone) -> Self {
+        let mut bytes = Vec::with_capacity(rows.len() * (ROW + PERSON + MEMBER));
+        bytes.extend(rows.clone().flat_map(|row| row.row.0).flat_map(u64::to_le_bytes));
+        bytes.extend(rows.clone().flat_map(|row| row.person.0.to_le_bytes()));
+        bytes.extend(rows.clone().flat_map(|row| row.member.0.to_le_bytes()));
+        let groups = rows.clone().map(|row| row.group).collect();
+        Self { bytes, start: 0, groups, until: rows.map(|row| row.until).collect() }
+    }
+
     /// 16 bytes for each row, then 8 for each person, then 8 for each record, 0 where nobody is covered.
     pub fn digests(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
@@ -160,17 +170,6 @@ impl FamiliarRows {
 #[inline]
 fn row(halves: &Halves) -> RowDigest {
     RowDigest(halves.map(u64::from_le_bytes))
-}
-
-impl From<&[FamiliarRow]> for FamiliarRows {
-    fn from(rows: &[FamiliarRow]) -> Self {
-        let mut bytes = Vec::with_capacity(rows.len() * (ROW + PERSON + MEMBER));
-        bytes.extend(rows.iter().flat_map(|row| row.row.0).flat_map(u64::to_le_bytes));
-        bytes.extend(rows.iter().flat_map(|row| row.person.0.to_le_bytes()));
-        bytes.extend(rows.iter().flat_map(|row| row.member.0.to_le_bytes()));
-        let groups = rows.iter().map(|row| row.group).collect();
-        Self { bytes, start: 0, groups, until: rows.iter().map(|row| row.until).collect() }
-    }
 }
 
 impl PartialEq for FamiliarRows {

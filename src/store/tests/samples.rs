@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::export::problem::{Code, Problem};
 use crate::report::*;
-use crate::roster::familiar::{Context, Familiar, FamiliarRow, MemberDigest, PersonKey, RowDigest};
+use crate::roster::familiar::{Context, Familiar, FamiliarRow, FamiliarRows, MemberDigest, PersonKey, RowDigest};
 use crate::roster::ids::*;
 use crate::roster::member::{Address, Member};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
@@ -192,7 +192,7 @@ pub(in crate::store) fn familiar() -> Familiar {
         context: Context(3 << 90),
         day: 738_999,
         groups,
-        rows: [row(1, (Some(0), Some(member))), row(2, (Some(0), None)), row(3, (None, None))].as_slice().into(),
+        rows: FamiliarRows::of([row(1, (Some(0), Some(member))), row(2, (Some(0), None)), row(3, (None, None))].iter()),
     }
 }
 
