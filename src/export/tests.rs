@@ -624,6 +624,40 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Bytes are looked at in blocks, and what they hold is told from one look at each.
+    #[test]
+    fn a_survey_says_what_a_plain_look_at_the_bytes_says(
+        tail in proptest::collection::vec(proptest::sample::select(b"aaaaaaaaaaaaaaaaaaaaaaaaaaaa,  \n\r\xE9\x80\xC0\x81\x8D\x9D\0".to_vec()), 0..700),
+        sparse in any::<bool>(),
+    ) {
+        // Most of it plain, so that whole blocks are.
+        let plain = |at: usize, byte: u8| if sparse && at % 150 != 7 { b'a' } else { byte };
+        let tail: Vec<u8> = tail.into_iter().enumerate().map(|(at, byte)| plain(at, byte)).collect();
+        let bytes = [b"x", &tail[..]].concat();
+        let breaks = |bytes: &[u8]| {
+            let count = |wanted: &[u8]| bytes.windows(wanted.len()).filter(|found| *found == wanted).count() as u64;
+            count(b"\n") + count(b"\r") - count(b"\r\n")
+        };
+        let line_of = |is_it: &dyn Fn(u8) -> bool| {
+            bytes.iter().position(|byte| is_it(*byte)).map(|at| breaks(&bytes[..at]) + 1)
+        };
+        let format = Format { encoding: Some(WINDOWS_1252), ..Format::default() };
+        let survey = survey(bytes.as_slice(), &format);
+        let bad = line_of(&|byte| byte == 0).or_else(|| line_of(&|byte| matches!(byte, 0x81 | 0x8D | 0x9D)));
+        if bad.is_some() {
+            prop_assert_eq!(survey.unwrap_err().line, bad);
+        } else {
+            let survey = survey.unwrap();
+            let ends_with_newline = bytes.ends_with(b"\n") || bytes.ends_with(b"\r");
+            prop_assert_eq!(survey.ends_with_newline, ends_with_newline);
+            prop_assert_eq!(survey.lines, breaks(&bytes) + u64::from(!ends_with_newline));
+            prop_assert_eq!(survey.foreign_line, line_of(&|byte| byte >= 0x80));
+            prop_assert_eq!(survey.bytes, bytes.len() as u64);
+        }
+    }
+}
+
 // === the example exports, where they are at hand ===
 
 fn examples() -> Option<PathBuf> {
