@@ -584,11 +584,16 @@ impl Judge {
         Ok(())
     }
 
-    /// Whether a run of the source, between these two, planned that somebody leaves the group.
-    fn was_to_leave(&self, source: usize, group: &str, id: &str, (from, to): (&RunId, &RunId)) -> bool {
+    /// Whether a run of the source, between these two, planned that somebody leaves the group for another one, or to join it again.
+    fn was_to_move(&self, source: usize, group: &str, id: &str, (from, to): (&RunId, &RunId)) -> bool {
         let mut between =
             self.runs.range(from.clone()..to.clone()).filter(|(run, seen)| *run != from && seen.source == source);
-        between.any(|(_, seen)| seen.is_accepted && seen.planned.get(group).is_some_and(|leaving| leaving.contains(id)))
+        between.any(|(_, seen)| {
+            let said = seen.file.as_ref().and_then(|name| self.files[name].1.said(id, seen.today));
+            let is_move = matches!(said, Some(Said::Covered { group: to, .. })
+                if people::reference(to) != group || self.replaces[source]);
+            is_move && seen.is_accepted && seen.planned.get(group).is_some_and(|leaving| leaving.contains(id))
+        })
     }
 
     fn added(&mut self, group: &str, id: &str, sent: &Sent) -> Step {
@@ -677,7 +682,7 @@ impl Judge {
             let is_half = match &said {
                 Some(Said::Covered { group: to, .. }) => people::reference(*to) != group || self.replaces[owner],
                 // Of whom the newest file says nothing: what an earlier one began is carried through.
-                Some(Said::Doubt) => self.replaces[owner] && self.was_to_leave(owner, group, id, (&held.run, other)),
+                Some(Said::Doubt) => self.was_to_move(owner, group, id, (&held.run, other)),
                 Some(Said::Off) | None => false,
             };
             if let (Some(Said::Covered { .. } | Said::Doubt), false) = (&said, is_half) {
