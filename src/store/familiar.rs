@@ -38,7 +38,11 @@ impl Store {
             let new = path.with_extension(NEW);
             let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
             let written = file.and_then(|mut file| file.write_all(&sealed)).and_then(|()| fs::rename(&new, &path));
-            written.map_err(|error| StoreError::io("write", &path, &error))
+            written.map_err(|error| {
+                // The disk may be full.
+                drop(fs::remove_file(&new));
+                StoreError::io("write", &path, &error)
+            })
         };
         if let Err(error) = keep() {
             tracing::warn!(%source, %error, "familiar rows cannot be kept: the next export is read whole");

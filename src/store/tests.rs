@@ -605,6 +605,11 @@ fn familiar_rows_are_kept_beside_the_database_and_missing_where_they_cannot_be_r
     }
     accept(&hris);
     assert_eq!(store.familiar(&hris), Some(samples::familiar()));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    accept(&hris);
+    assert_eq!(store.familiar(&hris), None);
+    assert!(!path.with_extension("new").exists(), "what cannot be put in its place takes no room");
     std::fs::remove_dir_all(dir.path().join("familiar")).unwrap();
     std::fs::write(dir.path().join("familiar"), "in the way").unwrap();
     accept(&hris);
