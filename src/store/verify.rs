@@ -272,7 +272,9 @@ impl Store {
                 // What lay between may be gone.
                 return Ok(());
             }
-            if !changes.take_back(&mut members)? {
+            let taken_back = findings.over(changes.take_back(&mut members), || format!("changes {id}"))?;
+            let Some(is_way_back) = taken_back else { return Ok(()) };
+            if !is_way_back {
                 findings.say(format!("changes {id}: they do not lead to the roster of {group}"));
                 return Ok(());
             }
