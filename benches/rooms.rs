@@ -28,7 +28,7 @@ use rosterd::roster::familiar::{Context, Familiar, Recognized};
 use rosterd::roster::ids::{GroupRef, RunId};
 use rosterd::roster::mapping::{Collector, Mapping};
 use rosterd::roster::{ConfirmedRoster, Entry, Reading};
-use rosterd::store::{BatchChanges, RunRecord, Settlement, SourceState, Store, Work};
+use rosterd::store::{RunRecord, Settlement, SourceState, Store, Work};
 
 const GROUPS: usize = 40;
 const PER_GROUP: usize = 500;
@@ -145,7 +145,7 @@ impl World {
             let members = rosters[&batch.group].clone();
             let roster = Some(ConfirmedRoster::new(batch.group.clone(), members, Vec::new(), self.now));
             let batch = Batch { phase: Phase::Completed, ..batch };
-            store.settle(&Settlement { batch, roster, changes: BatchChanges::default(), pause: None }).unwrap();
+            store.settle(&Settlement::unchanged(batch, roster)).unwrap();
         }
     }
 

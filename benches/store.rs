@@ -10,7 +10,7 @@ use rosterd::report::{Batch, Counts, Phase, Run, RunState, Trigger};
 use rosterd::roster::ids::{BatchId, GroupRef, PlanId, ReferenceId, RunId, SourceName};
 use rosterd::roster::member::{Address, Member};
 use rosterd::roster::{ConfirmedRoster, Entry, Origin};
-use rosterd::store::{BatchChanges, Ids, RunRecord, Settlement, SourceState, Store, Work, filter};
+use rosterd::store::{Ids, RunRecord, Settlement, SourceState, Store, Work, filter};
 
 fn main() {
     filter::install().unwrap();
@@ -56,7 +56,7 @@ fn settle(store: &Store, mut batch: Batch, now: DateTime<Utc>) {
     batch.phase = Phase::Completed;
     let members = store.work(&batch.group).unwrap().unwrap().payload;
     let roster = Some(ConfirmedRoster::new(batch.group.clone(), members, Vec::new(), now));
-    store.settle(&Settlement { batch, roster, changes: BatchChanges::default(), pause: None }).unwrap();
+    store.settle(&Settlement::unchanged(batch, roster)).unwrap();
 }
 
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {

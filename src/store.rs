@@ -326,6 +326,13 @@ pub struct Settlement {
     pub pause: Option<String>,
 }
 
+impl Settlement {
+    /// An end that changed nothing about anybody, and pauses nothing.
+    pub fn unchanged(batch: Batch, roster: Option<ConfirmedRoster>) -> Self {
+        Self { batch, roster, changes: BatchChanges::default(), pause: None }
+    }
+}
+
 /// A run with the plan that it carried out; the plan is kept for `show`, receipts and approval.
 #[derive(Clone, Debug)]
 pub struct RunRecord {

@@ -112,9 +112,7 @@ impl Member {
         ];
         pairs.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
     }
-}
 
-impl Member {
     /// What a field says, as text; a birth date is `1984-02-29`. None for an optional field that is not there.
     pub fn value(&self, field: Field) -> Option<Cow<'_, str>> {
         let text = match field {

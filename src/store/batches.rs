@@ -385,8 +385,7 @@ impl Store {
     /// # Errors
     /// As [`Store::settle`].
     pub fn replace_open(&self, ended: &Batch, successor: Option<Work>) -> Result<Option<Work>, StoreError> {
-        let settlement =
-            Settlement { batch: ended.clone(), roster: None, changes: BatchChanges::default(), pause: None };
+        let settlement = Settlement::unchanged(ended.clone(), None);
         self.end(&settlement, successor)
     }
 

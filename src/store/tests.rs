@@ -136,12 +136,7 @@ fn a_settlement_confirms_the_roster_and_opens_what_waited() {
     assert_eq!(store.roster(&group("acme")).unwrap(), settlement.roster);
     assert_eq!(store.changes(&settlement.batch.batch).unwrap(), changes());
     assert_eq!(store.batch(&settlement.batch.batch).unwrap(), Some(settlement.batch));
-    let last = Settlement {
-        batch: in_phase("bat_2", "run_2", Phase::Completed),
-        roster: None,
-        changes: BatchChanges::default(),
-        pause: None,
-    };
+    let last = Settlement::unchanged(in_phase("bat_2", "run_2", Phase::Completed), None);
     assert_eq!(store.settle(&last).unwrap(), None);
     assert_eq!(store.groups_with_work().unwrap(), []);
     assert_eq!(ids(&store.batches_of_group(&group("acme")).unwrap()), ["bat_1", "bat_2"]);
@@ -153,9 +148,7 @@ fn a_lost_batch_leaves_the_roster_and_opens_what_waited() {
     accept(&store, "run_1", "bat_1");
     let confirmed = in_phase("bat_1", "run_1", Phase::Completed);
     let before = Some(roster("acme", &["E1"]));
-    store
-        .settle(&Settlement { batch: confirmed, roster: before.clone(), changes: BatchChanges::default(), pause: None })
-        .unwrap();
+    store.settle(&Settlement::unchanged(confirmed, before.clone())).unwrap();
     accept(&store, "run_2", "bat_2");
     store.record_batch(&in_phase("bat_2", "run_2", Phase::Accepted)).unwrap();
     accept(&store, "run_3", "bat_3");
@@ -179,19 +172,9 @@ fn writes_out_of_order_are_refused_and_change_nothing() {
     assert!(refused(&store.record_batch(&in_phase("bat_1", "run_1", Phase::Completed))));
     assert!(refused(&store.record_batch(&in_phase("bat_9", "run_1", Phase::Submitting))));
     let open = in_phase("bat_1", "run_1", Phase::Accepted);
-    assert!(refused(&store.settle(&Settlement {
-        batch: open,
-        roster: None,
-        changes: BatchChanges::default(),
-        pause: None
-    })));
+    assert!(refused(&store.settle(&Settlement::unchanged(open, None))));
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    assert!(refused(&store.settle(&Settlement {
-        batch,
-        roster: Some(roster("beta", &[])),
-        changes: BatchChanges::default(),
-        pause: None
-    })));
+    assert!(refused(&store.settle(&Settlement::unchanged(batch, Some(roster("beta", &[]))))));
     assert_eq!(store.work(&group("acme")).unwrap(), Some(work("bat_1", "run_1", "acme")));
     assert_eq!(store.roster_groups().unwrap(), []);
 }
@@ -251,14 +234,7 @@ fn every_roster_is_visited_in_the_order_of_the_groups() {
     store.accept(&run("run_1", &[]), works, &source(None)).unwrap();
     for (id, name) in [("bat_1", "beta"), ("bat_2", "acme")] {
         let batch = Batch { phase: Phase::Completed, ..batch(id, "run_1", name) };
-        store
-            .settle(&Settlement {
-                batch,
-                roster: Some(roster(name, &["E1"])),
-                changes: BatchChanges::default(),
-                pause: None,
-            })
-            .unwrap();
+        store.settle(&Settlement::unchanged(batch, Some(roster(name, &["E1"])))).unwrap();
     }
     let mut seen = Vec::new();
     store.each_roster(|roster| seen.push(roster)).unwrap();
@@ -272,14 +248,7 @@ fn a_group_is_renamed_with_its_roster_but_not_while_a_batch_is_open() {
     accept(&store, "run_1", "bat_1");
     assert!(refused(&store.rename_group(&group("acme"), &group_record("zeta"))));
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    store
-        .settle(&Settlement {
-            batch,
-            roster: Some(roster("acme", &["E1"])),
-            changes: BatchChanges::default(),
-            pause: None,
-        })
-        .unwrap();
+    store.settle(&Settlement::unchanged(batch, Some(roster("acme", &["E1"])))).unwrap();
     store.rename_group(&group("acme"), &group_record("zeta")).unwrap();
     assert_eq!(store.groups().unwrap(), [group_record("zeta")]);
     assert_eq!(store.roster(&group("acme")).unwrap(), None);
@@ -382,14 +351,7 @@ fn whom_a_roster_without_results_may_have_added_is_remembered_until_the_next_res
     assert_eq!(store.groups_abroad().unwrap(), [group("acme")]);
     accept(&store, "run_4", "bat_4");
     let batch = in_phase("bat_4", "run_4", Phase::Completed);
-    store
-        .settle(&Settlement {
-            batch,
-            roster: Some(roster("acme", &["E1"])),
-            changes: BatchChanges::default(),
-            pause: None,
-        })
-        .unwrap();
+    store.settle(&Settlement::unchanged(batch, Some(roster("acme", &["E1"])))).unwrap();
     assert!(whom(&store).is_empty());
     assert!(store.groups_abroad().unwrap().is_empty());
 }
@@ -417,14 +379,7 @@ fn whether_a_source_or_a_person_is_in_a_group_is_seen_wherever_the_roster_lies()
     accept(&store, "run_3", "bat_3");
     assert_eq!(seen(&store), ([true, false], [true, false, true, false, true]), "what was lost may be in force");
     let batch = in_phase("bat_3", "run_3", Phase::Completed);
-    store
-        .settle(&Settlement {
-            batch,
-            roster: Some(roster("acme", &["E2"])),
-            changes: BatchChanges::default(),
-            pause: None,
-        })
-        .unwrap();
+    store.settle(&Settlement::unchanged(batch, Some(roster("acme", &["E2"])))).unwrap();
     assert_eq!(seen(&store), ([true, false], [false, true, false, false, false]), "the confirmed roster");
 }
 
@@ -465,7 +420,7 @@ fn a_run_ends_with_the_last_of_its_batches_and_once() {
     for (batch, group) in [("bat_1", "acme"), ("bat_2", "beta")] {
         assert_eq!(end(), None, "{batch} is open");
         let batch = Batch { phase: Phase::Completed, attempts: 1, ..batch_of(batch, group) };
-        store.settle(&Settlement { batch, roster: None, changes: BatchChanges::default(), pause: None }).unwrap();
+        store.settle(&Settlement::unchanged(batch, None)).unwrap();
     }
     assert_eq!(end(), Some(RunState::Completed));
     assert_eq!(end(), None);
@@ -541,7 +496,7 @@ fn the_open_work_goes_in_two_parts_together_or_not_at_all() {
     store.record_batch(&sent).unwrap();
     assert!(refused(&store.part_open(&now, None)));
     let ended = Batch { phase: Phase::Completed, ..sent };
-    let settlement = Settlement { batch: ended, roster: None, changes: BatchChanges::default(), pause: None };
+    let settlement = Settlement::unchanged(ended, None);
     // What waits goes before what would take its place.
     let next = store.settle_with(&settlement, Some(work("bat_4", "run_1", "acme"))).unwrap();
     assert_eq!(id_of(next).as_deref(), Some("bat_2"));
@@ -558,7 +513,7 @@ fn a_settlement_stands_although_what_waits_behind_it_is_damaged() {
     writing.put(&mut draft, Shelf::Payloads, b"bat_2", b"damaged").unwrap();
     writing.commit(&draft).unwrap();
     let batch = in_phase("bat_1", "run_1", Phase::Completed);
-    let settlement = Settlement { batch: batch.clone(), roster: None, changes: BatchChanges::default(), pause: None };
+    let settlement = Settlement::unchanged(batch.clone(), None);
     assert!(store.settle(&settlement).is_err());
     assert_eq!(store.batch(&batch.batch).unwrap(), Some(batch));
     assert_eq!(store.open_batch(&group("acme")).unwrap().map(|open| open.batch.to_string()).as_deref(), Some("bat_2"));
@@ -571,7 +526,7 @@ fn a_run_does_not_wait_for_people_who_are_tried_again() {
     let ended = in_phase("bat_1", "run_1", Phase::Completed);
     let mut again = work("bat_2", "run_1", "acme");
     again.batch.again = 1;
-    let settlement = Settlement { batch: ended, roster: None, changes: BatchChanges::default(), pause: None };
+    let settlement = Settlement::unchanged(ended, None);
     store.settle_with(&settlement, Some(again)).unwrap();
     assert!(store.undelivered(&RunId::parse("run_1").unwrap()).next().is_none());
     assert!(store.work(&group("acme")).unwrap().is_some());

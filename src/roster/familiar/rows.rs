@@ -62,7 +62,7 @@ pub struct Covers {
 }
 
 /// Rows in the order of an export.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct FamiliarRows {
     /// From `start` on: the digests of all rows, then of all people, then of all records, each with its lowest byte first.
     bytes: Vec<u8>,

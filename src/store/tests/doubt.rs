@@ -21,7 +21,7 @@ fn doubtful() -> (tempfile::TempDir, Store) {
 fn settle(store: &Store, batch: &str, run: &str) {
     let batch = in_phase(batch, run, Phase::Completed);
     let roster = Some(roster("acme", &["E1"]));
-    store.settle(&Settlement { batch, roster, changes: BatchChanges::default(), pause: None }).unwrap();
+    store.settle(&Settlement::unchanged(batch, roster)).unwrap();
 }
 
 fn approved(id: &str, batches: &[&str]) -> RunRecord {
@@ -89,14 +89,7 @@ fn only_an_approved_run_may_send_to_a_group_in_doubt() {
 fn results_of_an_overtaken_batch_confirm_nothing() {
     let (_dir, store) = doubtful();
     let batch = Batch { phase: Phase::Completed, ..batch("bat_2", "run_2", "beta") };
-    store
-        .settle(&Settlement {
-            batch,
-            roster: Some(roster("beta", &["E1"])),
-            changes: BatchChanges::default(),
-            pause: None,
-        })
-        .unwrap();
+    store.settle(&Settlement::unchanged(batch, Some(roster("beta", &["E1"])))).unwrap();
     assert!(store.is_doubtful(&group("beta")).unwrap());
 }
 
@@ -148,14 +141,7 @@ fn a_group_takes_its_doubt_along_when_it_is_renamed() {
     let works = vec![Work { batch: batch("bat_3", "run_3", "delta"), payload: vec![entry("E1")] }];
     store.accept(&approved("run_3", &["bat_3"]), works, &source(Some("run_3"))).unwrap();
     let batch = Batch { phase: Phase::Completed, ..batch("bat_3", "run_3", "delta") };
-    store
-        .settle(&Settlement {
-            batch,
-            roster: Some(roster("delta", &["E1"])),
-            changes: BatchChanges::default(),
-            pause: None,
-        })
-        .unwrap();
+    store.settle(&Settlement::unchanged(batch, Some(roster("delta", &["E1"])))).unwrap();
     store.rename_group(&group("delta"), &group_record("epsilon")).unwrap();
     assert_eq!(groups_of(&doubt(&store)), ["beta"], "nor does it lose what was confirmed");
 }
