@@ -75,6 +75,10 @@ fn main() {
     let store = Store::open(&dir.path().join("state"), URL).unwrap();
     report("open it again", begun.elapsed(), read);
     of_raw("state, compacted when it was opened", read_all(&dir.path().join("state")));
+    // A small database is not compacted.
+    if let Ok(archive) = std::fs::metadata(dir.path().join("state/db/archive")) {
+        println!("  archive: {:.1} MB", archive.len() as f64 / 1e6);
+    }
     for (name, entries, bytes) in store.sizes().unwrap().into_iter().filter(|(_, entries, _)| *entries != 0) {
         println!("  {name}: {entries} records, {:.1} MB", bytes as f64 / 1e6);
     }
@@ -105,6 +109,21 @@ fn main() {
     assert!(matches!(answer, Ok(Answer::Batch(_))), "{answer:?}");
     report("show BATCH", took, read);
     report("history", ask(Question::History(HistoryFilter { limit: 20, ..HistoryFilter::default() })).0, read);
+    read_whole(&store, read);
+}
+
+/// What reads all that is on record.
+fn read_whole(store: &Store, read: Duration) {
+    let begun = Instant::now();
+    let backup = store.back_up(&mut store.scratch_file().unwrap(), DateTime::UNIX_EPOCH).unwrap();
+    report(&format!("backup, {:.0} MB", backup.bytes as f64 / 1e6), begun.elapsed(), read);
+    let begun = Instant::now();
+    let findings = store.verify().unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+    report("verify", begun.elapsed(), read);
+    let begun = Instant::now();
+    store.compact().unwrap();
+    report("compact it once more", begun.elapsed(), read);
 }
 
 fn timed(what: &str, work: impl FnOnce()) -> Duration {

@@ -15,6 +15,7 @@ use crate::report::{Batch, PlanReport, Run};
 use crate::roster::ids::{GroupId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 
+mod archive;
 pub mod backup;
 mod batches;
 mod changes;
@@ -193,7 +194,8 @@ impl Store {
 
     /// Bytes of the database on disk; 0 where that cannot be read.
     pub fn size(&self) -> u64 {
-        self.inner.trees.size().unwrap_or(0)
+        let bytes = self.inner.trees.size().and_then(|size| Ok(size + self.inner.trees.archived()?));
+        bytes.unwrap_or(0)
     }
 }
 

@@ -16,7 +16,7 @@ use super::open::{LAYOUT, generation, read_meta};
 use super::sentinel::sync_dir;
 use super::trees::{SHELVES, Shelf};
 use super::verify::decode;
-use super::{Store, StoreError};
+use super::{Store, StoreError, keys};
 use crate::report::BackupReport;
 
 /// What a backup begins with.
@@ -125,6 +125,10 @@ impl Store {
                 continue;
             }
             trees.each(shelf, |key, value| {
+                if shelf == Shelf::Meta && key == keys::ARCHIVE {
+                    // Restored, everything lies in the trees.
+                    return Ok(());
+                }
                 decode(shelf, key, value)?;
                 counts.add(shelf);
                 write_record(&mut out, shelf, key, value).map_err(|error| failed(&error))

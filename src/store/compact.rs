@@ -47,8 +47,7 @@ pub(super) fn when_grown(dir: &Path, trees: &Trees, limits: Limits) -> Result<Op
         return Ok(None);
     }
     let writing = trees.write();
-    let live: u64 = trees.sizes()?.iter().map(|(_, _, bytes)| bytes).sum();
-    if size <= live.saturating_mul(limits.times) {
+    if size <= trees.staying()?.saturating_mul(limits.times) {
         note_fine(writing, size)?;
         return Ok(None);
     }

@@ -74,11 +74,22 @@ const CHECKSUM: usize = 16;
 
 /// Wraps a body. The key is part of the checksum, so that a value under a wrong key is refused too.
 pub(super) fn seal(kind: Kind, key: &[u8], body: &[u8]) -> Vec<u8> {
+    seal_as((kind.version(), kind), key, body)
+}
+
+/// Wraps a body that is in another version than this program writes.
+pub(super) fn seal_as((version, kind): (u8, Kind), key: &[u8], body: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(2 + CHECKSUM + body.len());
-    sealed.extend_from_slice(&[kind.version(), kind as u8]);
-    sealed.extend_from_slice(&checksum(kind.version(), kind as u8, key, body));
+    sealed.extend_from_slice(&[version, kind as u8]);
+    sealed.extend_from_slice(&checksum(version, kind as u8, key, body));
     sealed.extend_from_slice(body);
     sealed
+}
+
+/// The version and the number of the kind that an envelope says; nothing is checked.
+pub(super) fn label(sealed: &[u8]) -> Option<(u8, u8)> {
+    let (version, rest) = sealed.split_first()?;
+    Some((*version, *rest.first()?))
 }
 
 /// Unwraps a body, with the version that it was written in.

@@ -20,6 +20,8 @@ pub(super) fn is_era(key: &[u8]) -> bool {
 }
 /// The size of the database when it was last found not to have grown out of hand; see `compact`.
 pub(super) const FINE_AT: &[u8] = b"fine_at";
+/// The archive that belongs to the database; see `archive`.
+pub(super) const ARCHIVE: &[u8] = b"archive";
 /// Groups that got another reference.
 pub(super) const RENAMES: &[u8] = b"renames";
 /// Until when history may be forgotten, in milliseconds since 1970.

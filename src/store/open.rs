@@ -21,7 +21,9 @@ use super::{Store, StoreError, compact, keys};
 ///
 /// 4: batches and changes are packed with dictionaries, and changes keep what takes them back. A program that knows only 3 could not read
 /// them. Those that it wrote are read as they are. Familiar rows are no longer in the database.
-pub(super) const LAYOUT: u32 = 4;
+///
+/// 5: a compaction puts history into an archive. A program that knows only 4 would take it for gone.
+pub(super) const LAYOUT: u32 = 5;
 /// The folder for states of other APIs than the one that the state directory was made for.
 const OTHERS: &str = "apis";
 /// As much of a host as a person needs to recognise it.
@@ -59,12 +61,13 @@ impl Store {
             }
         };
         let (trees, meta) = *found;
-        compact::when_grown(&home, &trees, limits)?;
         let store = Self::over(trees, home, (meta.store, meta.base_url), beside, lock);
         store.sweep_payloads()?;
         if meta.layout < LAYOUT {
             store.raise_layout(meta.layout)?;
         }
+        // Not before: an archive is for programs that know of it.
+        compact::when_grown(&store.inner.dir, &store.inner.trees, limits)?;
         let (run, batch) = store.last_ids()?;
         store.ids().go_on_after(run.as_ref(), batch.as_ref());
         store.ids().go_on_after(None, store.last_marker()?.as_ref());
@@ -86,6 +89,10 @@ impl Store {
         meta.layout = LAYOUT;
         let mut draft = Draft::default();
         writing.put(&mut draft, Shelf::Meta, keys::META, &records::json(Kind::Meta, keys::META, &meta)?)?;
+        if from < 5 {
+            // It was found to be fine with its history in the database.
+            writing.remove(&mut draft, Shelf::Meta, keys::FINE_AT)?;
+        }
         writing.commit(&draft)?;
         tracing::info!(
             from,
@@ -178,6 +185,12 @@ pub(super) fn folder_of(base_url: &str) -> String {
 pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| StoreError::io("make", dir, &error))
+}
+
+/// A new file that only the user reads.
+pub(super) fn create_private(path: &Path) -> Result<File, StoreError> {
+    let created = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    created.map_err(|error| StoreError::io("make", path, &error))
 }
 
 /// The lock is a file of its own, so that it also covers what happens around the database.

@@ -19,6 +19,7 @@ mod dictionary;
 mod entries;
 mod familiar;
 mod journal;
+mod loose;
 
 use dictionary::Dictionary;
 
@@ -28,6 +29,7 @@ pub(super) use entries::{
 };
 pub(super) use familiar::{digest, familiar, undigest, unfamiliar};
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
+pub(super) use loose::{loosen, tighten};
 
 /// Level 1: a third of the size for a tenth of the time of the levels that save a little more.
 const LEVEL: i32 = 1;
@@ -126,11 +128,20 @@ pub(super) fn untrace(key: &[u8], sealed: &[u8]) -> Result<Vec<u32>, StoreError>
 }
 
 fn pack(kind: Kind, key: &[u8], body: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let packed = match dictionary::of(kind, kind.version()) {
+    pack_as((kind.version(), kind), key, body)
+}
+
+fn pack_as((version, kind): (u8, Kind), key: &[u8], body: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let packed = match dictionary::of(kind, version) {
         Some(dictionary) => dictionary.compress(body),
         None => zstd::bulk::compress(body, LEVEL),
     };
-    Ok(envelope::seal(kind, key, &packed.map_err(|error| unwritable(&error))?))
+    Ok(envelope::seal_as((version, kind), key, &packed.map_err(|error| unwritable(&error))?))
+}
+
+/// Unpacks what zstd packed without a dictionary, and whose checksum has been looked at.
+pub(super) fn unzstd_plain(packed: &[u8]) -> Option<Vec<u8>> {
+    unzstd(packed, None)
 }
 
 fn unpack(kind: Kind, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {

@@ -1,49 +1,37 @@
 //! sled itself: the trees, long values in pieces, and one transaction for everything that belongs together.
 //!
+//! History lies in an archive beside the trees after a compaction (`archive`); what is written later lies in the trees again, before it.
+//!
 //! Invariant: nothing that sled stores is larger than its threshold for "blobs". sled 0.34 writes larger items to files
 //! of their own that it never syncs, and skips in silence when they are gone after a power cut. A blob can also be a
 //! whole leaf, so pieces are sized such that a full leaf stays below the threshold.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
+use sled::IVec;
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionResult, Transactional};
-use sled::{IVec, Tree};
 
+use super::archive::Archive;
 use super::together::Together;
 use super::{StoreError, keys};
 
-/// Memory for pages: enough for the inner nodes and the hot rosters. sled's own default is 1 GiB.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+mod database;
 
-/// sled's unit of space on disk; a database keeps the one that it was made with, until it is compacted. A quarter of it, 512 KiB, is the
-/// threshold above which an item becomes a blob. sled holds several units in memory while it writes, and fills one with zeros at each
-/// start. With 8 MiB and pieces of 32 KiB a command on a small state takes twice as long and the file grows a fifth more; with 512 KiB and
-/// pieces of 3 KiB a roster is read in a third of the speed (docs/performance.md).
-const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
-/// That of databases that were made before this was measured.
-const FORMER_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+use database::{Database, identity};
 
 /// A leaf splits above 16 entries and merges with a sibling below 4. Even 32 pieces of this size with the longest keys
 /// are 300 KB, far enough below the threshold.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// As many pieces have their memory taken beforehand: 128 MB.
-const MOST_PIECES: u32 = 16 * 1024;
-
-/// The file in sled's folder that it writes to as long as it is open.
-const LOG: &str = "db";
-
-/// sled's threads let go of a closed database within tenths of a second.
-const LET_GO_WITHIN: Duration = Duration::from_secs(5);
-
 /// Length of the number of pieces in front of a value's first piece.
 const HEAD_BYTES: usize = 4;
+
+/// Instead of a value: what the archive has under this key was removed since it was written.
+const GONE: &[u8] = &[u8::MAX; HEAD_BYTES];
 
 /// The trees. The order is the order in [`Database::shelves`]; the number is part of the keys of pieces on disk, so a new
 /// tree goes to the end.
@@ -90,6 +78,13 @@ pub(super) enum Shelf {
     Digests,
 }
 
+impl Shelf {
+    /// Whether its records are history, which lies in the archive after the next compaction.
+    fn is_history(self) -> bool {
+        matches!(self, Self::Runs | Self::Plans | Self::RunBatches | Self::GroupBatches | Self::Batches | Self::Changes)
+    }
+}
+
 pub(super) const SHELVES: [(Shelf, &str); 19] = [
     (Shelf::Meta, "meta"),
     (Shelf::Groups, "groups"),
@@ -125,66 +120,6 @@ pub(super) struct Trees {
     commits_left: AtomicU64,
     /// Whether a commit was refused for that.
     has_refused: AtomicBool,
-}
-
-/// What sled has open.
-struct Database {
-    db: sled::Db,
-    shelves: Vec<Tree>,
-    /// The file that sled writes to, and what it is to the kernel: another one there, or none, is another state.
-    file: (PathBuf, Option<(u64, u64)>),
-}
-
-impl Database {
-    /// Our own lock says that no other process has the database. If sled's says otherwise, a database of this process that was just
-    /// closed is still letting go: a reload, and the exchange for a compact copy, open the next one at once.
-    fn open_when_free(path: &Path) -> Result<Self, StoreError> {
-        let begun = Instant::now();
-        let mut segment_bytes = SEGMENT_BYTES;
-        loop {
-            match guarded(|| Self::open(path, segment_bytes)) {
-                Err(error) if is_locked(&error) && begun.elapsed() < LET_GO_WITHIN => {
-                    std::thread::park_timeout(Duration::from_millis(10));
-                }
-                Err(error) if has_other_segments(&error) && segment_bytes == SEGMENT_BYTES => {
-                    segment_bytes = FORMER_SEGMENT_BYTES;
-                }
-                opened => return opened,
-            }
-        }
-    }
-
-    fn open(path: &Path, segment_bytes: usize) -> Result<Self, StoreError> {
-        let config = sled::Config::default()
-            .path(path)
-            .cache_capacity(CACHE_BYTES)
-            .segment_size(segment_bytes)
-            .flush_every_ms(Some(500));
-        let db = config.open()?;
-        let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
-        let file = path.join(LOG);
-        let identity = identity(&file);
-        Ok(Self { db, shelves, file: (file, identity) })
-    }
-
-    fn tree(&self, shelf: Shelf) -> Result<&Tree, StoreError> {
-        self.shelves.get(shelf as usize).ok_or_else(|| StoreError::corrupt("a tree of the database is missing"))
-    }
-
-    /// A value whose head was read already.
-    fn whole(&self, shelf: Shelf, key: &[u8], head: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let (pieces, first) = split_head(head)?;
-        // Not more than a plausible number of pieces needs: who knows what is on disk. Most records are a small first piece.
-        let later = pieces.saturating_sub(1).min(MOST_PIECES) as usize;
-        let mut value = Vec::with_capacity(first.len() + later * PIECE_BYTES);
-        value.extend_from_slice(first);
-        for number in 1..pieces {
-            let piece = self.tree(Shelf::Pieces)?.get(keys::piece(shelf as u8, key, number))?;
-            let piece = piece.ok_or_else(|| StoreError::corrupt("a piece of a record is missing"))?;
-            value.extend_from_slice(&piece);
-        }
-        Ok(value)
-    }
 }
 
 impl fmt::Debug for Trees {
@@ -226,10 +161,7 @@ impl Trees {
 
     /// Reads one value.
     pub(super) fn read(&self, shelf: Shelf, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.look(|database| {
-            let head = database.tree(shelf)?.get(key)?;
-            head.map(|head| database.whole(shelf, key, &head)).transpose()
-        })
+        self.look(|database| database.read(shelf, key))
     }
 
     /// Calls `each` with every key and value of a tree, in order.
@@ -239,12 +171,9 @@ impl Trees {
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.look(|database| {
-            for pair in database.tree(shelf)? {
-                let (key, head) = pair?;
-                match split_head(&head)? {
-                    (0 | 1, value) => each(&key, value)?,
-                    _ => each(&key, &database.whole(shelf, &key, &head)?)?,
-                }
+            for entry in database.entries(shelf, b"")? {
+                let (key, held) = entry?;
+                each(&key, &database.value(shelf, &key, &held)?)?;
             }
             Ok(())
         })
@@ -252,20 +181,19 @@ impl Trees {
 
     /// Whether there is a value.
     pub(super) fn holds(&self, shelf: Shelf, key: &[u8]) -> Result<bool, StoreError> {
-        self.look(|database| Ok(database.tree(shelf)?.contains_key(key)?))
+        self.look(|database| database.holds(shelf, key))
     }
 
     /// The keys that begin with `prefix`, in order, at most `limit`.
     pub(super) fn keys(&self, shelf: Shelf, prefix: &[u8], limit: usize) -> Result<Vec<IVec>, StoreError> {
         self.look(|database| {
-            let keys = database.tree(shelf)?.scan_prefix(prefix).keys().take(limit);
-            Ok(keys.collect::<Result<Vec<_>, _>>()?)
+            database.entries(shelf, prefix)?.take(limit).map(|entry| entry.map(|(key, _)| key)).collect()
         })
     }
 
     /// The last key that begins with `prefix`.
     pub(super) fn last_key(&self, shelf: Shelf, prefix: &[u8]) -> Result<Option<IVec>, StoreError> {
-        self.look(|database| Ok(database.tree(shelf)?.scan_prefix(prefix).keys().next_back().transpose()?))
+        self.look(|database| database.last_key(shelf, prefix, None))
     }
 
     /// The keys that begin with `prefix`, the last one first, each looked up while others write. An error is the last.
@@ -273,10 +201,27 @@ impl Trees {
         let last = self.last_key(shelf, &prefix).transpose();
         std::iter::successors(last, move |last| {
             let bound: &[u8] = last.as_ref().ok()?;
-            let before =
-                self.look(|database| Ok(database.tree(shelf)?.range(..bound).keys().next_back().transpose()?));
-            before.map(|key| key.filter(|key| key.starts_with(&prefix))).transpose()
+            self.look(|database| database.last_key(shelf, &prefix, Some(bound))).transpose()
         })
+    }
+
+    /// Reads every block of the archive.
+    pub(super) fn check_archive(&self) -> Result<(), StoreError> {
+        self.look(|database| database.archive.as_ref().map_or(Ok(()), Archive::check))
+    }
+
+    /// While `read` reads all groups, one after the other, the archive needs more memory, and a fraction of the time.
+    pub(super) fn group_by_group<T>(&self, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let expect = |are_expected| {
+            self.look(|database| {
+                database.archive.iter().for_each(|archive| archive.expect_all_groups(are_expected));
+                Ok(())
+            })
+        };
+        expect(true)?;
+        let done = read();
+        expect(false)?;
+        done
     }
 
     /// Pieces of long values whose value is gone, or has fewer.
@@ -301,7 +246,7 @@ impl Trees {
         Writing { trees: self, commits: self.writer.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
-    /// Of each tree its name, its entries, and the bytes of its keys and values, by reading them all.
+    /// Of each tree its name, its entries, and the bytes of its keys and values, by reading them all. What is in the archive is not counted.
     pub(super) fn sizes(&self) -> Result<Vec<(&'static str, u64, u64)>, StoreError> {
         self.look(|database| {
             let mut sizes = Vec::new();
@@ -328,9 +273,19 @@ impl Trees {
         (self.commits_left.load(Ordering::Relaxed), self.has_refused.load(Ordering::Relaxed))
     }
 
-    /// Bytes of the database on disk.
+    /// Bytes of the database on disk, without the archive.
     pub(super) fn size(&self) -> Result<u64, StoreError> {
         self.look(|database| Ok(database.db.size_on_disk()?))
+    }
+
+    /// Bytes of keys and values that a compact copy would have in its trees, by reading all of them.
+    pub(super) fn staying(&self) -> Result<u64, StoreError> {
+        self.look(Database::staying)
+    }
+
+    /// Bytes of the archive on disk.
+    pub(super) fn archived(&self) -> Result<u64, StoreError> {
+        self.look(|database| Ok(database.archive.as_ref().map_or(0, Archive::bytes)))
     }
 }
 
@@ -382,18 +337,9 @@ impl Writing<'_> {
         })
     }
 
-    /// Copies everything to a new database at `path` and compares the two. Readers go on meanwhile.
+    /// Copies everything to a new database at `path`, history to an archive of its own, and compares the two. Readers go on meanwhile.
     pub(super) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        self.trees.look(|database| {
-            let copy = Database::open(path, SEGMENT_BYTES)?;
-            copy.db.import(database.db.export());
-            copy.db.flush()?;
-            if copy.db.checksum()? == database.db.checksum()? {
-                Ok(())
-            } else {
-                Err(StoreError::Io { detail: "the compacted copy of the database differs from it".to_owned() })
-            }
-        })
+        self.trees.look(|database| database.copy_to(path))
     }
 
     /// Closes the database, lets `exchange` put another one in its place, and opens what is there then.
@@ -432,14 +378,15 @@ impl Writing<'_> {
         for number in 1..self.pieces(shelf, key)? {
             draft.ops.push((Shelf::Pieces, keys::piece(shelf as u8, key, number).into(), None));
         }
-        draft.ops.push((shelf, key.into(), None));
+        let is_archived = self.trees.look(|database| database.is_archived(shelf, key))?;
+        draft.ops.push((shelf, key.into(), is_archived.then(|| GONE.into())));
         Ok(())
     }
 
     fn pieces(&self, shelf: Shelf, key: &[u8]) -> Result<u32, StoreError> {
         self.trees.look(|database| match database.tree(shelf)?.get(key)? {
-            Some(head) => Ok(split_head(&head)?.0),
-            None => Ok(0),
+            Some(head) if head != GONE => Ok(split_head(&head)?.0),
+            Some(_) | None => Ok(0),
         })
     }
 }
@@ -449,18 +396,8 @@ pub(super) fn is_locked(error: &StoreError) -> bool {
     matches!(error, StoreError::Io { detail } if detail.contains("could not acquire lock"))
 }
 
-/// The same of a database with segments of another size.
-fn has_other_segments(error: &StoreError) -> bool {
-    error.to_string().contains("cannot change the io buffer size")
-}
-
 fn closed() -> StoreError {
     StoreError::Io { detail: "the database could not be opened again after it was compacted".to_owned() }
-}
-
-/// Device and number of a file; none where there is none.
-fn identity(file: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(file).ok().map(|data| (data.dev(), data.ino()))
 }
 
 fn split_head(head: &[u8]) -> Result<(u32, &[u8]), StoreError> {

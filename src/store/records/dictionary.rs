@@ -4,6 +4,7 @@
 //!
 //! A dictionary is part of the version of its kind of record and must never change. `dictionary/tests.rs` says how they were made.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::LazyLock;
 
@@ -24,11 +25,18 @@ impl Dictionary {
         Self { encoder: EncoderDictionary::copy(bytes, LEVEL), decoder: DecoderDictionary::copy(bytes) }
     }
 
-    /// A frame that does not say which dictionary it needs: the record's version does.
-    pub(super) fn compress(&self, body: &[u8]) -> io::Result<Vec<u8>> {
-        let mut compressor = Compressor::with_prepared_dictionary(&self.encoder)?;
-        compressor.set_parameter(CParameter::DictIdFlag(false))?;
-        compressor.compress(body)
+    /// A frame that does not say which dictionary it needs: the record's version does. A context costs more than most records, so each
+    /// thread keeps one.
+    pub(super) fn compress(&'static self, body: &[u8]) -> io::Result<Vec<u8>> {
+        thread_local! {
+            static CONTEXT: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+        }
+        CONTEXT.with_borrow_mut(|kept| {
+            let mut context = kept.take().map_or_else(|| Compressor::new(LEVEL), Ok)?;
+            context.set_prepared_dictionary(&self.encoder)?;
+            context.set_parameter(CParameter::DictIdFlag(false))?;
+            kept.insert(context).compress(body)
+        })
     }
 
     pub(super) fn decoder(&self) -> &DecoderDictionary<'static> {

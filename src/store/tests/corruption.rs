@@ -23,15 +23,19 @@ const READ: i32 = 0;
 const REFUSED: i32 = 74;
 
 /// Three groups and some days; the last thing written is a settlement. Also the state of the day before.
+/// The history of all but the last day is in an archive.
 fn build(dir: &Path) -> PathBuf {
-    build_watched(dir, |_| {})
+    build_watched(dir, true, |_| {})
 }
 
 /// The same, and what is on disk is looked at whenever something was acknowledged.
-fn build_watched(dir: &Path, mut acknowledged: impl FnMut(&Path)) -> PathBuf {
+fn build_watched(dir: &Path, is_compacted: bool, mut acknowledged: impl FnMut(&Path)) -> PathBuf {
     let state = dir.join("state");
     let store = Store::open(&state, URL).unwrap();
     for day in 1..=4 {
+        if is_compacted && day != 1 {
+            store.compact().unwrap().unwrap();
+        }
         let run_id = format!("run_{day}");
         let works: Vec<Work> = ["acme", "beta", "core"]
             .iter()
@@ -249,7 +253,7 @@ fn a_write_that_is_torn_anywhere_leaves_all_that_was_acknowledged_before_it() {
     let mut random = fastrand::Rng::with_seed(seed);
     let dir = tempfile::tempdir().unwrap();
     let mut states = Vec::new();
-    build_watched(dir.path(), |state| {
+    build_watched(dir.path(), false, |state| {
         let kept = dir.path().join(format!("kept{}", states.len()));
         copy(state, &kept);
         states.push(kept);

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::report::VerifyReport;
 use crate::roster::familiar::GroupDigest;
 use crate::roster::member::Member;
 use crate::store::{keys, records};
@@ -196,6 +197,60 @@ fn the_way_back_ends_where_the_record_does() {
     assert_eq!(at(&store, "acme", 16), ["E1"]);
     // Whoever is known from the roster alone is still found.
     assert_eq!(store.groups_of(&who("E1")).unwrap(), [group("acme")]);
+}
+
+#[test]
+fn history_is_told_the_same_when_it_lies_in_the_archive() {
+    let (dir, store) = open();
+    let first = confirm(&store, 10, "acme", &[], &["E1"]);
+    let second = confirm(&store, 20, "acme", &["E1"], &["E1", "E2"]);
+    confirm(&store, 25, "beta", &[], &["E7"]);
+    let told = |store: &Store| {
+        let acme = group("acme");
+        let runs = store.runs(&RunFilter::default(), 9).unwrap();
+        let of_runs: Vec<_> =
+            runs.iter().map(|run| (store.run(&run.run).unwrap(), store.batches_of(&run.run).unwrap())).collect();
+        let of_group = store.runs(&RunFilter { group: Some(acme.clone()), ..RunFilter::default() }, 9).unwrap();
+        let batches = (store.batches_of_group(&acme).unwrap(), store.last_batch(&acme).unwrap());
+        let found = (store.find_run("run_0").unwrap(), store.find_batch("bat_").unwrap(), store.last_ids().unwrap());
+        let about = store.changes_about(&acme, |id| id == "E2").unwrap();
+        let past = [9, 10, 29].map(|minute| store.roster_back(&acme, Until::Time(time(minute))).unwrap());
+        // The database names its archive, and how large it is, in records of their own.
+        let report = VerifyReport { records: 0, ..store.verify().unwrap() };
+        (format!("{of_runs:?} {of_group:?} {batches:?} {found:?} {about:?} {report:?}"), past)
+    };
+    let before = told(&store);
+    assert!(store.compact().unwrap().is_some());
+    let is_archived = |store: &Store| {
+        let history = ["runs", "plans", "run_batches", "group_batches", "batches", "changes"];
+        store.sizes().unwrap().iter().all(|(name, entries, _)| *entries == 0 || !history.contains(name))
+    };
+    assert!(is_archived(&store));
+    assert_eq!(told(&store), before);
+    drop(store);
+    let store = open_at(dir.path());
+    assert!(is_archived(&store));
+    assert_eq!(told(&store), before);
+
+    // The record of an archived run is written again, and history goes on.
+    let run_20 = RunId::parse("run_020").unwrap();
+    store.update_run(&run_20, |record| record.run.reason = Some("told later".to_owned())).unwrap();
+    confirm(&store, 30, "acme", &["E1", "E2"], &["E2"]);
+    assert_eq!(store.bare_run(&run_20).unwrap().unwrap().run.reason.as_deref(), Some("told later"));
+    assert_eq!(at(&store, "acme", 10), ["E1"]);
+    assert_eq!(at(&store, "acme", 29), ["E1", "E2"]);
+
+    // What is forgotten is, wherever it lies.
+    assert_eq!(store.forget_before(time(15)).unwrap(), 1);
+    for _ in 0..2 {
+        assert_eq!((store.batch(&first).unwrap(), store.changes(&first).unwrap()), (None, BatchChanges::default()));
+        assert_eq!(store.batch_ids_of(&group("acme")).unwrap().first(), Some(&second));
+        assert!(matches!(store.roster_back(&group("acme"), Until::Time(time(14))).unwrap(), Back::Forgotten(_)));
+        assert_eq!(at(&store, "acme", 16), ["E1"]);
+        assert_eq!(store.bare_run(&run_20).unwrap().unwrap().run.reason.as_deref(), Some("told later"));
+        assert_eq!(store.verify().unwrap().findings, Vec::<String>::new());
+        assert!(store.compact().unwrap().is_some());
+    }
 }
 
 #[test]

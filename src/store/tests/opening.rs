@@ -162,7 +162,7 @@ fn a_newer_store_is_refused_by_version() {
     writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
     writing.commit(&draft).unwrap();
     drop(trees);
-    assert!(matches!(refusal(&dir), StoreError::Newer { found: 5, known: 4 }));
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 6, known: 5 }));
 
     let dir = closed();
     fs::write(dir.path().join("store.json"), "{\"version\": 7, \"shape\": \"unknown\"}").unwrap();
@@ -270,6 +270,53 @@ fn a_database_that_grows_while_it_is_open_is_compacted_under_its_readers_and_wri
     let store = open_at(dir.path());
     assert_eq!(store.work(&acme).unwrap(), Some(work("bat_2", "run_2", "acme")));
     assert_eq!(store.group(&acme).unwrap().unwrap().name, "49");
+}
+
+/// With its history in an archive.
+fn archived() -> tempfile::TempDir {
+    let dir = closed();
+    assert!(open_at(dir.path()).compact().unwrap().is_some());
+    dir
+}
+
+#[test]
+fn a_database_without_its_archive_or_with_another_ones_is_refused() {
+    let dir = archived();
+    fs::remove_file(dir.path().join("db/archive")).unwrap();
+    assert!(refusal(&dir).to_string().contains("the archive of the history is missing"));
+
+    let (dir, other) = (archived(), archived());
+    fs::copy(other.path().join("db/archive"), dir.path().join("db/archive")).unwrap();
+    assert!(refusal(&dir).to_string().contains("the archive of the history is that of another database"));
+
+    let dir = closed();
+    fs::copy(other.path().join("db/archive"), dir.path().join("db/archive")).unwrap();
+    assert!(refusal(&dir).to_string().contains("the archive of the history belongs to no database"));
+}
+
+#[test]
+fn a_state_of_before_archives_puts_its_history_into_one_although_its_size_had_been_found_to_be_fine() {
+    let dir = closed();
+    let limits = Limits { bytes: 0, times: 2 };
+    let size = {
+        let trees = Trees::open(&dir.path().join("db")).unwrap();
+        let sealed = trees.read(Shelf::Meta, keys::META).unwrap().unwrap();
+        let meta: records::MetaV1 = records::unjson(envelope::Kind::Meta, keys::META, &sealed).unwrap();
+        let meta = records::MetaV1 { layout: 4, ..meta };
+        let size = trees.size().unwrap();
+        let writing = trees.write();
+        let mut draft = Draft::default();
+        let sealed = records::json(envelope::Kind::Meta, keys::META, &meta).unwrap();
+        writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
+        writing.put(&mut draft, Shelf::Meta, keys::FINE_AT, &records::count(keys::FINE_AT, size)).unwrap();
+        writing.commit(&draft).unwrap();
+        size
+    };
+    assert_ne!(size, 0);
+    let store = Store::open_within(dir.path(), URL, limits).unwrap();
+    assert!(dir.path().join("db/archive").exists());
+    assert_eq!(store.roster(&group("acme")).unwrap(), Some(roster("acme", &["E1"])));
+    assert_eq!(store.changes(&BatchId::parse("bat_1").unwrap()).unwrap(), changes());
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::database::FORMER_SEGMENT_BYTES;
 use super::*;
+use crate::store::records;
 
 fn put(trees: &Trees, key: &[u8], value: &[u8]) {
     let writing = trees.write();
@@ -134,5 +136,106 @@ proptest! {
             prop_assert_eq!(value.as_ref(), model.get(&key));
         }
         prop_assert_eq!(trees.keys(Shelf::Pieces, b"", usize::MAX).unwrap().len(), pieces);
+    }
+}
+
+/// What is done to a database.
+#[derive(Clone, Debug)]
+enum Step {
+    Put(Shelf, u8, usize),
+    Remove(Shelf, u8),
+    Compact,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let shelf = || prop::sample::select(vec![Shelf::Plans, Shelf::Batches, Shelf::Groups]);
+    prop_oneof![
+        4 => (shelf(), 0_u8..40, 0_usize..9000).prop_map(|(shelf, key, length)| Step::Put(shelf, key, length)),
+        2 => (shelf(), 0_u8..40).prop_map(|(shelf, key)| Step::Remove(shelf, key)),
+        1 => Just(Step::Compact),
+    ]
+}
+
+/// Some keys begin with the same letter, so that there are prefixes to ask for.
+fn key_of(number: u8) -> Vec<u8> {
+    format!("{}/{number:02}", if number < 20 { "a" } else { "b" }).into_bytes()
+}
+
+/// A record of some length; every other one is of a kind that an archive unpacks.
+fn record(key: &[u8], seed: usize, length: usize) -> Vec<u8> {
+    if seed.is_multiple_of(2) { noise(seed as u64, length) } else { records::text(key, &"x".repeat(length)) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_lies_in_the_archive_and_whatever_before_it_all_is_read_as_if_it_lay_in_one_place(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut trees = Trees::open(&dir.path().join("0")).unwrap();
+        let mut model: BTreeMap<(u8, Vec<u8>), Vec<u8>> = BTreeMap::new();
+        for (seed, step) in steps.into_iter().enumerate() {
+            let mut draft = Draft::default();
+            match step {
+                Step::Put(shelf, number, length) => {
+                    let key = key_of(number);
+                    let value = record(&key, seed, length);
+                    let writing = trees.write();
+                    writing.put(&mut draft, shelf, &key, &value).unwrap();
+                    writing.commit(&draft).unwrap();
+                    model.insert((shelf as u8, key), value);
+                }
+                Step::Remove(shelf, number) => {
+                    let writing = trees.write();
+                    writing.remove(&mut draft, shelf, &key_of(number)).unwrap();
+                    writing.commit(&draft).unwrap();
+                    model.remove(&(shelf as u8, key_of(number)));
+                }
+                Step::Compact => {
+                    let next = dir.path().join((seed + 1).to_string());
+                    trees.write().copy_to(&next).unwrap();
+                    trees = Trees::open(&next).unwrap();
+                    let is_archived = |number| trees.look(|database| database.is_archived(Shelf::Plans, &key_of(number))).unwrap();
+                    for number in 0..40 {
+                        let is_there = model.contains_key(&(Shelf::Plans as u8, key_of(number)));
+                        prop_assert_eq!(is_archived(number), is_there, "what was removed is in no new archive");
+                    }
+                    // Nothing of it is left in the trees.
+                    let left = trees.sizes().unwrap();
+                    prop_assert!(left.iter().all(|(name, entries, _)| *entries == 0 || ["meta", "groups", "pieces"].contains(name)));
+                }
+            }
+        }
+        trees.check_archive().unwrap();
+        for shelf in [Shelf::Plans, Shelf::Batches, Shelf::Groups] {
+            let wanted: Vec<(&Vec<u8>, &Vec<u8>)> =
+                model.iter().filter(|((of, _), _)| *of == shelf as u8).map(|((_, key), value)| (key, value)).collect();
+            let mut found = Vec::new();
+            trees.each(shelf, |key, value| {
+                found.push((key.to_vec(), value.to_vec()));
+                Ok(())
+            }).unwrap();
+            prop_assert_eq!(found.iter().map(|(key, value)| (key, value)).collect::<Vec<_>>(), wanted.clone());
+            for number in 0..40 {
+                let key = key_of(number);
+                let value = model.get(&(shelf as u8, key.clone()));
+                prop_assert_eq!(trees.read(shelf, &key).unwrap(), value.cloned());
+                prop_assert_eq!(trees.holds(shelf, &key).unwrap(), value.is_some());
+            }
+            for prefix in [&b""[..], b"a", b"a/0", b"b/", b"c"] {
+                let wanted: Vec<&[u8]> =
+                    wanted.iter().map(|(key, _)| &key[..]).filter(|key| key.starts_with(prefix)).collect();
+                let keys = trees.keys(shelf, prefix, usize::MAX).unwrap();
+                prop_assert_eq!(keys.iter().map(|key| &key[..]).collect::<Vec<_>>(), wanted.clone());
+                prop_assert_eq!(trees.keys(shelf, prefix, 2).unwrap(), wanted.iter().take(2).copied().collect::<Vec<_>>());
+                let last = trees.last_key(shelf, prefix).unwrap();
+                prop_assert_eq!(last.as_deref(), wanted.last().copied());
+                let back = trees.keys_back(shelf, prefix.to_vec()).collect::<Result<Vec<_>, _>>().unwrap();
+                prop_assert_eq!(back, wanted.iter().rev().copied().collect::<Vec<_>>());
+            }
+        }
+        prop_assert_eq!(trees.orphans().unwrap(), 0);
     }
 }
