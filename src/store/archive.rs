@@ -66,9 +66,9 @@ struct Index {
 struct Place {
     begin: u64,
     /// Of the frame and its checksum.
-    length: usize,
+    length: u32,
     /// Where the key ends in [`Index::keys`].
-    key_end: usize,
+    key_end: u32,
 }
 
 /// A block, unpacked.
@@ -121,7 +121,7 @@ impl Archive {
         let mut footer = [0; FOOTER];
         file.read_exact_at(&mut footer, footer_at).map_err(unread)?;
         let (begin, length) = footer.split_at(FOOTER / 2);
-        let (begin, length) = (number(begin), number(length));
+        let (begin, length) = (place_in_file(begin), place_in_file(length));
         if begin.checked_add(length) != Some(footer_at) {
             return Err(damaged("is cut short"));
         }
@@ -229,7 +229,7 @@ impl Archive {
             }
         }
         let place = self.index.places.get(number).ok_or_else(|| damaged("has fewer blocks than its index says"))?;
-        let bytes = self.frame(number as u64, place.begin, place.length)?;
+        let bytes = self.frame(number as u64, place.begin, place.length as usize)?;
         let block = Block::read(bytes).filter(|block| {
             let first = block.begins.first().map(|begin| block.full_key(*begin));
             first == Some(self.index.key(number))
@@ -261,23 +261,23 @@ impl Index {
     fn read(bytes: &[u8], mut begin: u64) -> Option<Self> {
         let mut index = Self::default();
         let (count, mut rest) = split_number(bytes)?;
-        let mut key_end = 0;
+        let mut key_end: u32 = 0;
         for _ in 0..count {
             let (length, after) = split_number(rest)?;
             let (key_length, after) = split_number(after)?;
-            key_end += key_length as usize;
-            index.places.push(Place { begin, length: length as usize, key_end });
+            key_end = key_end.checked_add(key_length)?;
+            index.places.push(Place { begin, length, key_end });
             begin = begin.checked_add(u64::from(length))?;
             rest = after;
         }
         index.keys = rest.to_vec();
         let is_sorted = (1..index.places.len()).all(|at| index.key(at - 1) < index.key(at));
-        (key_end == index.keys.len() && is_sorted).then_some(index)
+        (key_end as usize == index.keys.len() && is_sorted).then_some(index)
     }
 
     fn write(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        push_number(&mut bytes, self.places.len());
+        push_number(&mut bytes, number(self.places.len()));
         let mut key_begin = 0;
         for place in &self.places {
             push_number(&mut bytes, place.length);
@@ -290,7 +290,7 @@ impl Index {
 
     /// The key that a block begins with.
     fn key(&self, number: usize) -> &[u8] {
-        let end_of = |at: usize| self.places.get(at).map(|place| place.key_end);
+        let end_of = |at: usize| self.places.get(at).map(|place| place.key_end as usize);
         let begin = number.checked_sub(1).and_then(end_of).unwrap_or(0);
         end_of(number).and_then(|end| self.keys.get(begin..end)).unwrap_or_default()
     }
@@ -463,8 +463,8 @@ impl Writer {
             self.end_block()?;
         }
         let begins = self.block.is_empty();
-        push_number(&mut self.block, 1 + key.len());
-        push_number(&mut self.block, value.len());
+        push_number(&mut self.block, number(1 + key.len()));
+        push_number(&mut self.block, number(value.len()));
         self.block.push(form);
         self.block.push(shelf);
         self.block.extend_from_slice(key);
@@ -498,7 +498,7 @@ impl Writer {
         let begin = self.written;
         let length = self.frame(self.index.places.len() as u64, &block)?;
         self.index.keys.append(&mut self.first);
-        self.index.places.push(Place { begin, length, key_end: self.index.keys.len() });
+        self.index.places.push(Place { begin, length: number(length), key_end: number(self.index.keys.len()) });
         self.block = block;
         self.block.clear();
         Ok(())
@@ -532,8 +532,11 @@ fn checksum(id: u128, number: u64, packed: &[u8]) -> [u8; CHECKSUM] {
     short
 }
 
-fn push_number(bytes: &mut Vec<u8>, number: usize) {
-    let number = u32::try_from(number).expect("a record is shorter than 4 GiB");
+fn number(length: usize) -> u32 {
+    u32::try_from(length).expect("a record, and all that an index says, is shorter than 4 GiB")
+}
+
+fn push_number(bytes: &mut Vec<u8>, number: u32) {
     bytes.extend_from_slice(&number.to_le_bytes());
 }
 
@@ -542,7 +545,7 @@ fn split_number(bytes: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_le_bytes(*number), rest))
 }
 
-fn number(bytes: &[u8]) -> u64 {
+fn place_in_file(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
 }
 

@@ -279,6 +279,10 @@ impl Store {
             forgotten += 1;
         }
         self.forget_traces(&groups)?;
+        if forgotten != 0 && self.inner.trees.archived()? != 0 {
+            // Who is forgotten is to be nowhere on the disk, and an archive is never changed.
+            self.compact()?;
+        }
         Ok(forgotten)
     }
 

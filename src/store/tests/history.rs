@@ -241,7 +241,10 @@ fn history_is_told_the_same_when_it_lies_in_the_archive() {
     assert_eq!(at(&store, "acme", 29), ["E1", "E2"]);
 
     // What is forgotten is, wherever it lies.
+    let archive = || std::fs::read(dir.path().join("db/archive")).unwrap();
+    let archived = archive();
     assert_eq!(store.forget_before(time(15)).unwrap(), 1);
+    assert_ne!(archive(), archived, "it is out of the archive as well");
     for _ in 0..2 {
         assert_eq!((store.batch(&first).unwrap(), store.changes(&first).unwrap()), (None, BatchChanges::default()));
         assert_eq!(store.batch_ids_of(&group("acme")).unwrap().first(), Some(&second));
