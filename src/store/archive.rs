@@ -36,6 +36,8 @@ const LEVEL: i32 = 6;
 const RECENT: usize = 8;
 /// The same for whoever reads one group after the other: each has a record in the blocks of every day. 48 MB.
 const RECENT_OF_GROUPS: usize = 2048;
+/// Larger blocks, which are one large record, are not kept.
+const LARGEST_KEPT: usize = 2 * BLOCK_BYTES;
 /// The lengths and the form in front of a key.
 const HEAD: usize = 9;
 /// The forms of [`Filed`].
@@ -235,6 +237,9 @@ impl Archive {
             first == Some(self.index.key(number))
         });
         let block = Arc::new(block.ok_or_else(|| damaged("has a block that cannot be read"))?);
+        if LARGEST_KEPT < block.bytes.len() {
+            return Ok(block);
+        }
         let mut recent = kept();
         recent.truncate(self.kept.load(Ordering::Relaxed) - 1);
         recent.push_front((number, Arc::clone(&block)));
