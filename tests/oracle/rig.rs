@@ -526,12 +526,12 @@ impl<'h> Rig<'h> {
             }
             process.asked.shutdown().await;
         }
-        let store = self.slot.lock().unwrap().take();
-        // Every other time history goes to the archive, and what is written from then on lies before it.
-        if self.tally.restarts.is_multiple_of(2)
-            && let Some(Err(error)) = store.map(|store| store.compact())
+        if let Some(store) = self.slot.lock().unwrap().take()
+            && self.tally.restarts.is_multiple_of(2)
         {
-            return Err(Violation::new("P6", format!("the store cannot be compacted: {error}")));
+            // Every other time history goes to the archive, and what is written from then on lies before it.
+            let compacted = store.compact();
+            compacted.map_err(|error| Violation::new("P6", format!("the store cannot be compacted: {error}")))?;
         }
         self.tally.restarts += 1;
         self.start().await
