@@ -194,8 +194,7 @@ impl Store {
 
     /// Bytes of the database on disk; 0 where that cannot be read.
     pub fn size(&self) -> u64 {
-        let bytes = self.inner.trees.size().and_then(|size| Ok(size + self.inner.trees.archived()?));
-        bytes.unwrap_or(0)
+        self.inner.trees.size().unwrap_or(0)
     }
 }
 

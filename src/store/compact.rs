@@ -42,8 +42,7 @@ pub(super) fn resume(dir: &Path) -> Result<(), StoreError> {
 /// Replaces the database by a compact copy, if it has grown beyond `limits`. Nobody writes meanwhile; whoever reads waits for the
 /// exchange only. Answers the size after it, if there was one.
 pub(super) fn when_grown(dir: &Path, trees: &Trees, limits: Limits) -> Result<Option<u64>, StoreError> {
-    let in_trees = trees.size()?;
-    let size = in_trees + trees.archived()?;
+    let (in_trees, size) = (trees.size_of_trees()?, trees.size()?);
     // A copy writes all of history again. So it has to have grown by half of everything: with years of history that is seldom.
     if in_trees <= limits.bytes || size <= fine_at(trees)?.saturating_mul(3) / 2 {
         return Ok(None);
@@ -58,7 +57,7 @@ pub(super) fn when_grown(dir: &Path, trees: &Trees, limits: Limits) -> Result<Op
 
 /// Replaces the database by a compact copy, as [`when_grown`].
 pub(super) fn replace(dir: &Path, trees: &Trees, writing: Writing<'_>) -> Result<Option<u64>, StoreError> {
-    let before = trees.size()? + trees.archived()?;
+    let before = trees.size()?;
     let (db, new) = (dir.join(DB), dir.join(NEW));
     let copied = remove(&new).and_then(|()| writing.copy_to(&new));
     if let Err(error) = copied {
@@ -75,7 +74,7 @@ pub(super) fn replace(dir: &Path, trees: &Trees, writing: Writing<'_>) -> Result
         })
     })?;
     remove(&dir.join(OLD))?;
-    let after = trees.size()? + trees.archived()?;
+    let after = trees.size()?;
     note_fine(writing, after)?;
     tracing::info!(before, after, "the database was compacted");
     Ok(Some(after))
@@ -94,8 +93,8 @@ fn exchange(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// The size at which the database and its archive were last found to be worth it. To add up what it holds means to read all of it, which is not to
-/// be done at every start.
+/// The size at which the database and its archive were last found to be worth it. To add up what they hold means to read all of it, which is
+/// not to be done at every start.
 fn fine_at(trees: &Trees) -> Result<u64, StoreError> {
     let sealed = trees.read(Shelf::Meta, keys::FINE_AT)?;
     sealed.map_or(Ok(0), |sealed| records::uncount(keys::FINE_AT, &sealed))

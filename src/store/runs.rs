@@ -244,7 +244,7 @@ impl Store {
     }
 
     /// Forgets runs that were finished before `before`, with their plans, batches and changes. What was accepted, and
-    /// whatever still waits to be delivered, is kept. Answers how many.
+    /// whatever still waits to be delivered, is kept. Answers how many. Where history lies in an archive it is written anew.
     ///
     /// # Errors
     /// When it cannot be written; runs that were forgotten until then stay forgotten.

@@ -273,8 +273,13 @@ impl Trees {
         (self.commits_left.load(Ordering::Relaxed), self.has_refused.load(Ordering::Relaxed))
     }
 
-    /// Bytes of the database on disk, without the archive.
+    /// Bytes on disk, of the trees and of the archive.
     pub(super) fn size(&self) -> Result<u64, StoreError> {
+        Ok(self.size_of_trees()? + self.archived()?)
+    }
+
+    /// Bytes of the trees on disk.
+    pub(super) fn size_of_trees(&self) -> Result<u64, StoreError> {
         self.look(|database| Ok(database.db.size_on_disk()?))
     }
 
