@@ -22,6 +22,7 @@ pub(super) enum Kind {
     Renames = 13,
     Familiar = 14,
     Digest = 15,
+    Block = 16,
 }
 
 impl Kind {
@@ -39,7 +40,8 @@ impl Kind {
             | Self::Count
             | Self::Trace
             | Self::Renames
-            | Self::Digest => 1,
+            | Self::Digest
+            | Self::Block => 1,
             Self::Batch | Self::Changes | Self::Familiar => 2,
         }
     }
@@ -61,6 +63,7 @@ impl Kind {
             Self::Renames => "renames",
             Self::Familiar => "familiar rows",
             Self::Digest => "digest",
+            Self::Block => "history block",
         }
     }
 

@@ -14,22 +14,22 @@ use super::StoreError;
 use super::envelope::{self, Kind};
 use crate::roster::ids::ReferenceId;
 
+mod archived;
 mod changes;
 mod dictionary;
 mod entries;
 mod familiar;
 mod journal;
-mod loose;
 
 use dictionary::Dictionary;
 
+pub(super) use archived::{block, loosen, tighten, unblock};
 pub(super) use changes::{change_kinds, changes, changes_of, unchanges};
 pub(super) use entries::{
     glance, names_any, names_source, payload, payload_of, roster, roster_facts, roster_part, unpayload, unroster,
 };
 pub(super) use familiar::{digest, familiar, undigest, unfamiliar};
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
-pub(super) use loose::{loosen, tighten};
 
 /// Level 1: a third of the size for a tenth of the time of the levels that save a little more.
 const LEVEL: i32 = 1;
@@ -137,11 +137,6 @@ fn pack_as((version, kind): (u8, Kind), key: &[u8], body: &[u8]) -> Result<Vec<u
         None => zstd::bulk::compress(body, LEVEL),
     };
     Ok(envelope::seal_as((version, kind), key, &packed.map_err(|error| unwritable(&error))?))
-}
-
-/// Unpacks what zstd packed without a dictionary, and whose checksum has been looked at.
-pub(super) fn unzstd_plain(packed: &[u8]) -> Option<Vec<u8>> {
-    unzstd(packed, None)
 }
 
 fn unpack(kind: Kind, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {

@@ -371,10 +371,7 @@ impl Writing<'_> {
         for number in pieces..self.pieces(shelf, key)? {
             draft.ops.push((Shelf::Pieces, keys::piece(shelf as u8, key, number).into(), None));
         }
-        let mut head = Vec::with_capacity(HEAD_BYTES + first.len());
-        head.extend_from_slice(&pieces.to_be_bytes());
-        head.extend_from_slice(first);
-        draft.ops.push((shelf, key.into(), Some(head.into())));
+        draft.ops.push((shelf, key.into(), Some(head(pieces, first).into())));
         Ok(())
     }
 
@@ -403,6 +400,11 @@ pub(super) fn is_locked(error: &StoreError) -> bool {
 
 fn closed() -> StoreError {
     StoreError::Io { detail: "the database could not be opened again after it was compacted".to_owned() }
+}
+
+/// What lies under a value's key: how many pieces it has, and the first of them.
+fn head(pieces: u32, first: &[u8]) -> Vec<u8> {
+    [&pieces.to_be_bytes(), first].concat()
 }
 
 fn split_head(head: &[u8]) -> Result<(u32, &[u8]), StoreError> {

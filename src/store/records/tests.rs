@@ -66,6 +66,7 @@ fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("renames_v1", Kind::Renames, json(Kind::Renames, KEY, &renames()).unwrap()),
         ("familiar_v2", Kind::Familiar, familiar(KEY, &samples::familiar()).unwrap()),
         ("digest_v1", Kind::Digest, digest(KEY, &roster_digest().0, roster_digest().1)),
+        ("block_v1", Kind::Block, block(KEY, b"records").unwrap()),
     ]
 }
 
@@ -90,6 +91,7 @@ fn is_sample(kind: Kind, bytes: &[u8]) -> Result<bool, StoreError> {
         Kind::Renames => unjson::<Vec<RenameV1>>(kind, KEY, bytes)? == renames(),
         Kind::Familiar => unfamiliar(KEY, bytes.to_vec())? == samples::familiar(),
         Kind::Digest => undigest(KEY, bytes)? == roster_digest(),
+        Kind::Block => unblock(KEY, bytes)? == b"records",
     })
 }
 

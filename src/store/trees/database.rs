@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sled::{IVec, Tree};
 
-use super::{GONE, PIECE_BYTES, SHELVES, Shelf, guarded, is_locked, split_head};
+use super::{GONE, PIECE_BYTES, SHELVES, Shelf, guarded, head, is_locked, split_head};
 use crate::store::archive::{self, Archive, Filed};
 use crate::store::{StoreError, keys, records};
 
@@ -44,6 +44,9 @@ pub(super) struct Database {
     /// The file that sled writes to, and what it is to the kernel: another one there, or none, is another state.
     pub(super) file: (PathBuf, Option<(u64, u64)>),
 }
+
+/// Tree and key of history that cannot be read, and so is in no archive.
+type Left = HashSet<(u8, IVec)>;
 
 /// Where a value is.
 pub(super) enum Held {
@@ -205,48 +208,64 @@ impl Database {
     pub(super) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         let mut copy = Self::open(path, SEGMENT_BYTES)?;
         let mut archive = archive::Writer::create(&path.join(ARCHIVE))?;
-        let mut left = HashSet::new();
+        let mut left = Left::new();
         for (shelf, _) in SHELVES {
             let tree = copy.tree(shelf)?;
             if shelf.is_history() {
-                for entry in self.entries(shelf, b"")? {
-                    let (key, held) = entry?;
-                    match (self.filed(shelf, &key, &held), &held) {
-                        (Ok(filed), _) => archive.add(shelf as u8, &key, &filed)?,
-                        (Err(_), Held::Tree(head)) => {
-                            tree.insert(&key, head)?;
-                            left.insert((shelf as u8, key));
-                        }
-                        (Err(error), Held::Archive(_)) => return Err(error),
-                    }
-                }
-                continue;
-            }
-            for pair in self.tree(shelf)? {
-                let (key, value) = pair?;
-                if shelf != Shelf::Pieces || is_to_be_copied(&key, &left) {
+                self.archive_tree(shelf, &mut archive, (tree, &mut left))?;
+            } else {
+                for pair in self.staying_in(shelf, &left)? {
+                    let (key, value) = pair?;
                     tree.insert(key, value)?;
                 }
             }
         }
         let id = archive.finish()?;
         let meta = copy.tree(Shelf::Meta)?;
-        let head = [&1_u32.to_be_bytes()[..], &records::text(keys::ARCHIVE, &name_of(id))].concat();
-        meta.insert(keys::ARCHIVE, head)?;
+        meta.insert(keys::ARCHIVE, head(1, &records::text(keys::ARCHIVE, &name_of(id))))?;
         copy.db.flush()?;
         copy.open_archive(path)?;
         self.compare(&copy)
     }
 
+    /// Adds a tree of history to an archive. What cannot be read goes to the tree of the copy instead, and is noted in `left`.
+    fn archive_tree(
+        &self,
+        shelf: Shelf,
+        archive: &mut archive::Writer,
+        (tree, left): (&Tree, &mut Left),
+    ) -> Result<(), StoreError> {
+        for entry in self.entries(shelf, b"")? {
+            let (key, held) = entry?;
+            match (self.filed(shelf, &key, &held), &held) {
+                (Ok(filed), _) => archive.add(shelf as u8, &key, &filed)?,
+                (Err(_), Held::Tree(head)) => {
+                    tree.insert(&key, head)?;
+                    left.insert((shelf as u8, key));
+                }
+                (Err(error), Held::Archive(_)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What of a tree that is no history is in the trees of a copy: all but the pieces of values that the archive has whole.
+    fn staying_in<'a>(
+        &self,
+        shelf: Shelf,
+        left: &'a Left,
+    ) -> Result<impl Iterator<Item = sled::Result<(IVec, IVec)>> + use<'a>, StoreError> {
+        let stays = move |key: &[u8]| shelf != Shelf::Pieces || stays_in_trees(key, left);
+        Ok(self.tree(shelf)?.iter().filter(move |pair| pair.as_ref().map_or(true, |(key, _)| stays(key))))
+    }
+
     /// Bytes of keys and values that are in the trees and stay there when a copy is made.
     pub(super) fn staying(&self) -> Result<u64, StoreError> {
-        let (mut bytes, nothing) = (0, HashSet::new());
+        let (mut bytes, nothing) = (0, Left::new());
         for (shelf, _) in SHELVES.into_iter().filter(|(shelf, _)| !shelf.is_history()) {
-            for pair in self.tree(shelf)? {
+            for pair in self.staying_in(shelf, &nothing)? {
                 let (key, value) = pair?;
-                if shelf != Shelf::Pieces || is_to_be_copied(&key, &nothing) {
-                    bytes += (key.len() + value.len()) as u64;
-                }
+                bytes += (key.len() + value.len()) as u64;
             }
         }
         Ok(bytes)
@@ -283,7 +302,7 @@ impl Database {
 }
 
 /// Whether a piece is of a value that stays in the trees.
-fn is_to_be_copied(piece: &[u8], left: &HashSet<(u8, IVec)>) -> bool {
+fn stays_in_trees(piece: &[u8], left: &Left) -> bool {
     let Some((owner, key, _)) = keys::of_piece(piece) else { return true };
     let is_history = SHELVES.get(usize::from(owner)).is_some_and(|(shelf, _)| shelf.is_history());
     !is_history || left.contains(&(owner, key.into()))

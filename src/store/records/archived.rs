@@ -1,11 +1,14 @@
-//! Small records without their envelopes, as they lie in an archive: there, many are packed together and have one checksum, which takes a
-//! quarter of what each needs by itself.
+//! What an archive consists of: small records without their envelopes, and the blocks in which many of them are packed together and have one
+//! envelope, which takes a quarter of what each needs by itself.
 
-use super::{StoreError, pack_as, unpack_versioned};
-use crate::store::envelope::{Kind, label, seal_as, unseal};
+use super::{StoreError, pack_as, unpack, unpack_versioned, unwritable};
+use crate::store::envelope::{Kind, label, seal, seal_as, unseal};
 
 /// Larger records lose nothing by being packed alone, and would be packed again whenever they are read.
 const LARGEST: usize = 4 * 1024;
+
+/// Blocks are packed once and read for years; higher levels save little more.
+const LEVEL: i32 = 6;
 
 /// The kinds of which there are many small ones.
 const KINDS: [Kind; 5] = [Kind::Text, Kind::Run, Kind::Plan, Kind::Batch, Kind::Changes];
@@ -35,6 +38,17 @@ pub(in crate::store) fn tighten(key: &[u8], loose: &[u8]) -> Result<Vec<u8>, Sto
         return Ok(seal_as((*version, kind), key, body));
     }
     pack_as((*version, kind), key, body)
+}
+
+/// A block, which belongs to one place in one archive.
+pub(in crate::store) fn block(place: &[u8], body: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let packed = zstd::bulk::compress(body, LEVEL).map_err(|error| unwritable(&error))?;
+    Ok(seal(Kind::Block, place, &packed))
+}
+
+/// Reads a block.
+pub(in crate::store) fn unblock(place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    unpack(Kind::Block, place, sealed)
 }
 
 fn kind_of(number: u8) -> Option<Kind> {
