@@ -28,7 +28,7 @@ use rosterd::report::{
     Trigger,
 };
 use rosterd::roster::ids::{BatchId, GroupRef, PlanId, ReferenceId, RequestId, RunId, SourceName};
-use rosterd::roster::member::{Address, Member};
+use rosterd::roster::member::{Field, Member, Texts};
 use rosterd::roster::{ConfirmedRoster, Entry, Origin};
 use rosterd::sandbox::{self, Sandbox};
 use rosterd::store::{BatchChanges, Change, ChangeKind, MemberChange, RunRecord, Store};
@@ -149,11 +149,12 @@ fn read_all(dir: &Path) -> usize {
 
 /// The member as a row of an export.
 fn raw_size(entry: &Entry) -> usize {
-    let Member { reference_id, first_name, last_name, phone, email, plan_id, address, .. } = &entry.member;
-    let texts = [first_name, last_name, &address.line_1, &address.city, &address.state, &address.zipcode];
-    let texts: usize = texts.iter().map(|text| text.len() + 1).sum();
-    let optional = [phone, email].into_iter().flatten().map(|text| text.len() + 1).sum::<usize>();
-    texts + optional + reference_id.as_str().len() + plan_id.as_str().len() + 2 + "01/02/1980,group-00001\n".len()
+    let Member { reference_id, plan_id, .. } = &entry.member;
+    let Texts { first_name, last_name, phone, email, address_line_1, city, state, zipcode, .. } = entry.member.texts();
+    let texts =
+        [Some(first_name), Some(last_name), Some(address_line_1), Some(city), Some(state), Some(zipcode), phone, email];
+    let texts: usize = texts.iter().flatten().map(|text| text.len() + 1).sum();
+    texts + reference_id.as_str().len() + plan_id.as_str().len() + 2 + "01/02/1980,group-00001\n".len()
 }
 
 fn desk(store: &Store, dir: &Path) -> Desk {
@@ -285,7 +286,8 @@ impl World {
             } else {
                 let before = self.rosters[group][at].clone();
                 let moved = &mut self.rosters[group][at];
-                moved.member.address.line_1 = format!("{} Elm Street", self.random.u32(1..9999)).into();
+                let street = format!("{} Elm Street", self.random.u32(1..9999));
+                assert!(moved.member.set_value(Field::AddressLine1, Some(&street)));
                 moved.origin.run = run.clone();
                 changes.push(MemberChange::changed(&before, moved));
                 after.insert(moved.member.reference_id.clone(), moved.clone());
@@ -389,23 +391,24 @@ fn id_of(number: usize) -> ReferenceId {
 fn entry(run: &RunId, number: usize, random: &mut fastrand::Rng) -> Entry {
     let mut word = |length: usize| -> String { std::iter::repeat_with(|| random.lowercase()).take(length).collect() };
     let (first, last, street, city) = (word(6), word(8), word(10), word(7));
+    let born = NaiveDate::from_num_days_from_ce_opt(712_000 + random.i32(0..18_000)).unwrap();
+    let phone = format!("215555{:04}", random.u32(0..10_000));
+    let email = format!("{first}.{last}@example.test");
+    let street = format!("{} {street} Street", random.u32(1..9999));
+    let zipcode = format!("{:05}", random.u32(10_000..99_999));
+    let texts = Texts {
+        first_name: &first,
+        last_name: &last,
+        phone: Some(&phone),
+        email: Some(&email),
+        address_line_1: &street,
+        address_line_2: None,
+        city: &city,
+        state: "PA",
+        zipcode: &zipcode,
+    };
     Entry {
-        member: Member {
-            reference_id: id_of(number),
-            date_of_birth: NaiveDate::from_num_days_from_ce_opt(712_000 + random.i32(0..18_000)).unwrap(),
-            phone: Some(format!("215555{:04}", random.u32(0..10_000)).into()),
-            email: Some(format!("{first}.{last}@example.test").into()),
-            first_name: first.into(),
-            last_name: last.into(),
-            plan_id: PlanId::parse("pln_gold").unwrap(),
-            address: Address {
-                line_1: format!("{} {street} Street", random.u32(1..9999)).into(),
-                line_2: None,
-                city: city.into(),
-                state: "PA".into(),
-                zipcode: format!("{:05}", random.u32(10_000..99_999)).into(),
-            },
-        },
+        member: Member::new(id_of(number), PlanId::parse("pln_gold").unwrap(), born, &texts),
         origin: Origin { source: SourceName::parse("hris").unwrap(), run: run.clone(), line: number as u64 + 2 },
         subscribed_plan: PlanId::parse("pln_gold").unwrap(),
     }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::config::Guards;
 use crate::report::{Counts, GuardReport, GuardVerdict, MovedIn, MovedOut, PlanReport, PlanVerdict};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
-use crate::roster::member::{Field, Member};
+use crate::roster::member::{Fields, Member};
 use crate::roster::{Absence, ConfirmedRoster, Entry, Loss, Origin, Reading, Uncovered};
 
 pub mod diff;
@@ -379,7 +379,7 @@ pub enum Class {
     /// On the roster once, removed, and back.
     Returning,
     /// On the roster, with another record.
-    Changed(Vec<Field>),
+    Changed(Fields),
     /// On the roster, with the same record.
     Unchanged,
     /// Removed, since the file says so.
@@ -396,7 +396,7 @@ pub enum Class {
         /// The group that they join.
         to: GroupRef,
         /// What changes beside the group.
-        fields: Vec<Field>,
+        fields: Fields,
     },
     /// Left out by a roster that is under way already, and not named since: decided and counted then, so no guard asks again.
     Leaving,
@@ -425,20 +425,30 @@ pub enum Doubt {
     /// Another source owns the person.
     OtherSource(SourceName),
     /// The file moves the person, and something holds the move.
-    Moving {
-        /// The group that the person is on.
-        from: GroupRef,
-        /// The group that the file names.
-        to: GroupRef,
-        /// What holds it.
-        why: Hitch,
-    },
+    Moving(Box<HeldMove>),
     /// Last name and birth date both changed: perhaps the id was given to somebody else.
     AnotherPerson,
     /// The same person is on the roster under another id, or the file has them under another one.
     Renumbered,
     /// A guard holds it.
     Guard(&'static str),
+}
+
+/// A move that stays undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldMove {
+    /// The group that the person is on.
+    pub from: GroupRef,
+    /// The group that the file names.
+    pub to: GroupRef,
+    /// What holds it.
+    pub why: Hitch,
+}
+
+impl Doubt {
+    fn moving(from: &GroupRef, to: &GroupRef, why: Hitch) -> Self {
+        Self::Moving(Box::new(HeldMove { from: from.clone(), to: to.clone(), why }))
+    }
 }
 
 /// What holds a move.

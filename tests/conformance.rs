@@ -12,7 +12,7 @@ mod tests {
     use rosterd::clock::Clock;
     use rosterd::config;
     use rosterd::roster::ids::{GroupId, GroupRef, PlanId, ReferenceId, RequestId, RunId, SourceName};
-    use rosterd::roster::member::{Address, Member};
+    use rosterd::roster::member::{Field, Member, Texts};
     use rosterd::roster::{Entry, Origin};
     use rosterd::sandbox::script::{FailOn, Fault, GroupSeed, On, Rule, Script};
     use rosterd::sandbox::{Sandbox, Settings, http};
@@ -115,22 +115,22 @@ mod tests {
 
     fn entry(id: &str) -> Entry {
         let plan_id = PlanId::parse("pln_gold").unwrap();
-        let member = Member {
-            reference_id: ReferenceId::parse(id).unwrap(),
-            first_name: "Ana".into(),
-            last_name: "Ruiz".into(),
-            date_of_birth: NaiveDate::from_ymd_opt(1988, 2, 29).unwrap(),
-            phone: None,
-            email: Some(format!("{}@corp.example", id.to_lowercase()).into()),
-            plan_id: plan_id.clone(),
-            address: Address {
-                line_1: "9 Elm St".into(),
-                line_2: None,
-                city: "Erie".into(),
-                state: "PA".into(),
-                zipcode: "16501".into(),
+        let member = Member::new(
+            ReferenceId::parse(id).unwrap(),
+            plan_id.clone(),
+            NaiveDate::from_ymd_opt(1988, 2, 29).unwrap(),
+            &Texts {
+                first_name: "Ana",
+                last_name: "Ruiz",
+                phone: None,
+                email: Some(&format!("{}@corp.example", id.to_lowercase())),
+                address_line_1: "9 Elm St",
+                address_line_2: None,
+                city: "Erie",
+                state: "PA",
+                zipcode: "16501",
             },
-        };
+        );
         let origin =
             Origin { source: SourceName::parse("hris").unwrap(), run: RunId::parse("run-1").unwrap(), line: 2 };
         Entry { member, origin, subscribed_plan: plan_id }
@@ -177,7 +177,7 @@ mod tests {
             assert_eq!((results.added, results.removed), (0, 0), "known members are nobody's news");
 
             let mut changed = roster(&["E1", "E2"]);
-            changed[0].member.address.city = "Reading".into();
+            assert!(changed[0].member.set_value(Field::City, Some("Reading")));
             changed[0].member.plan_id = PlanId::parse("pln_basic").unwrap();
             rig.sync(changed).await;
             let stored = &rig.sandbox.roster("sales")["E1"];
@@ -206,7 +206,7 @@ mod tests {
         ask_both(async |rig| {
             rig.sync(roster(&["E1"])).await;
             let mut bad = roster(&["E1", "E2"]);
-            bad[1].member.address.state = "XX".into();
+            assert!(bad[1].member.set_value(Field::State, Some("XX")));
             for payload in [roster(&["E1", "E2", "E2"]), bad] {
                 let error = rig.submit(payload).await.unwrap_err();
                 assert!(matches!(error, ApiError::Refused { status: 400, .. }), "{error:?}");

@@ -154,9 +154,8 @@ impl<'a> Place<'_, 'a> {
         let mut fields = entry.member.changed_fields(member);
         // The API keeps known members on the plan that they were added with: only leaving and joining again changes it.
         let is_replaced = self.input.policy.replace_plans && !is_awaited && member.plan_id != entry.subscribed_plan;
-        if is_replaced && !fields.contains(&Field::PlanId) {
-            fields.push(Field::PlanId);
-            fields.sort();
+        if is_replaced {
+            fields.insert(Field::PlanId);
         }
         if fields.is_empty() {
             return stays(one, Class::Unchanged);

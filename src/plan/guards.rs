@@ -141,10 +141,7 @@ impl Target {
 fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target: &Target) {
     let Some(GroupPlan { group: here, decisions, .. }) = groups.get_mut(at) else { return };
     for decision in decisions.iter_mut().filter(|decision| target.holds(&decision.class)) {
-        let moving = |from: &GroupRef, to: &GroupRef| {
-            let (from, to) = (from.clone(), to.clone());
-            Doubt::Moving { from, to, why: Hitch::Guard(guard) }
-        };
+        let moving = |from, to| Doubt::moving(from, to, Hitch::Guard(guard));
         let doubt = match &decision.class {
             Class::MovedIn { from } => moving(from, here),
             Class::MovedOut { to, .. } => moving(here, to),
@@ -370,8 +367,8 @@ impl Judge<'_, '_> {
             match &decision.class {
                 Class::Changed(fields) | Class::MovedOut { fields, .. } => {
                     staying += 1;
-                    for field in fields {
-                        *changed.entry(*field).or_default() += 1;
+                    for field in fields.iter() {
+                        *changed.entry(field).or_default() += 1;
                     }
                 }
                 Class::Unchanged => staying += 1,

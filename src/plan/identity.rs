@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::NaiveDate;
 
 use crate::roster::ids::ReferenceId;
-use crate::roster::member::{Field, Member};
+use crate::roster::member::{Field, Member, Texts};
 use crate::roster::{Entry, Reading, Standing};
 
 use super::{Class, Doubt, GroupPlan, Record, mutants};
@@ -42,7 +42,8 @@ struct Likeness<'a> {
 
 impl<'a> Likeness<'a> {
     fn of(member: &'a Member) -> Self {
-        Self { last_name: &member.last_name, first_name: &member.first_name, date_of_birth: member.date_of_birth }
+        let Texts { last_name, first_name, .. } = member.texts();
+        Self { last_name, first_name, date_of_birth: member.date_of_birth }
     }
 }
 
@@ -64,7 +65,7 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
             let place = Place { group, decision: at };
             match (&decision.class, &decision.after) {
                 (Class::Changed(fields) | Class::MovedOut { fields, .. }, _) => {
-                    let has = |field| fields.contains(&field);
+                    let has = |field| fields.contains(field);
                     if has(Field::LastName) && has(Field::DateOfBirth) {
                         identity.another_person.push(place);
                     }

@@ -58,7 +58,7 @@ fn hitch(
         Class::MovedIn { from } => (from, group.group, from),
         Class::New | Class::Returning => {
             let first = bound.get(decision.reference_id).filter(|first| *first != group.group)?;
-            return Some(Doubt::Moving { from: first.clone(), to: group.group.clone(), why: Hitch::OtherSide });
+            return Some(Doubt::moving(first, group.group, Hitch::OtherSide));
         }
         Class::Changed(_)
         | Class::Unchanged
@@ -68,7 +68,7 @@ fn hitch(
         | Class::Kept(_)
         | Class::Withheld(_) => return None,
     };
-    let doubt = |why| Some(Doubt::Moving { from: from.clone(), to: to.clone(), why });
+    let doubt = |why| Some(Doubt::moving(from, to, why));
     let Some(other) = places.get(other).and_then(|at| groups.get(*at)) else { return doubt(Hitch::OtherSide) };
     if other.is_paused() && to == other.group {
         return doubt(Hitch::Paused);
@@ -84,7 +84,7 @@ fn hitch(
     }
     doubt(match there.map(|there| &there.class) {
         Some(Class::Kept(doubt) | Class::Withheld(doubt)) => match doubt {
-            Doubt::Moving { why, .. } => *why,
+            Doubt::Moving(held) => held.why,
             Doubt::Guard(guard) => Hitch::Guard(guard),
             Doubt::AnotherPerson => Hitch::Guard("another_person"),
             Doubt::Invalid

@@ -9,7 +9,7 @@ use crate::roster::ids::ReferenceId;
 
 use sha2::{Digest, Sha256};
 
-use super::{Class, Decision, Doubt, GroupPlan, Hitch, Plan, reasons};
+use super::{Class, Decision, Doubt, GroupPlan, HeldMove, Hitch, Plan, reasons};
 
 /// Enough that no two plans of a firm share it, and short enough to be read out on the telephone.
 const FINGERPRINT_DIGITS: usize = 16;
@@ -145,7 +145,8 @@ fn words(doubt: &Doubt, is_covered: bool) -> String {
         }
         Doubt::Unidentified => format!("{stays}: {}", doubts::UNIDENTIFIED),
         Doubt::OtherSource(source) => format!("{stays}: {} {source} counts", doubts::OTHER_SOURCE),
-        Doubt::Moving { from, to, why } => {
+        Doubt::Moving(held) => {
+            let HeldMove { from, to, why } = &**held;
             let why = match why {
                 Hitch::Guard(guard) => format!("{} {guard}", doubts::GUARD),
                 Hitch::Paused => format!("held, since {to} is paused"),

@@ -94,22 +94,22 @@ pub struct MemberDigest(pub u64);
 impl MemberDigest {
     /// Of a person's record. `scratch` is overwritten. It is on disk with what batches changed, so it must never become another.
     pub fn of(member: &Member, scratch: &mut Vec<u8>) -> Self {
-        let Member { reference_id, first_name, last_name, date_of_birth, phone, email, plan_id, address } = member;
+        let texts = member.texts();
         scratch.clear();
-        put_text(reference_id.as_str(), scratch);
-        put_text(first_name, scratch);
-        put_text(last_name, scratch);
-        put_number(zigzag(date_of_birth.num_days_from_ce()), scratch);
-        put_optional(phone.as_deref(), scratch);
-        put_optional(email.as_deref(), scratch);
+        put_text(member.reference_id.as_str(), scratch);
+        put_text(texts.first_name, scratch);
+        put_text(texts.last_name, scratch);
+        put_number(zigzag(member.date_of_birth.num_days_from_ce()), scratch);
+        put_optional(texts.phone, scratch);
+        put_optional(texts.email, scratch);
         let n_head = scratch.len();
-        put_text(&address.line_1, scratch);
-        put_optional(address.line_2.as_deref(), scratch);
-        put_text(&address.city, scratch);
-        put_text(&address.state, scratch);
-        put_text(&address.zipcode, scratch);
+        put_text(texts.address_line_1, scratch);
+        put_optional(texts.address_line_2, scratch);
+        put_text(texts.city, scratch);
+        put_text(texts.state, scratch);
+        put_text(texts.zipcode, scratch);
         let (head, tail) = scratch.split_at_checked(n_head).unwrap_or_default();
-        Self::of_parts(plan_seed(plan_id.as_str()), head, tail)
+        Self::of_parts(plan_seed(member.plan_id.as_str()), head, tail)
     }
 
     /// Of the bytes of a record: what stands before its plan and behind it, each text after its length in LEB128, an optional one after

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::Datelike;
 use serde::{Deserialize, Serialize};
 
-use super::member::Member;
+use super::member::{Member, Texts};
 
 /// Marks the order and the set of the fields below. It changes with them, so that no old fingerprint can equal a new one.
 const LAYOUT: u8 = 1;
@@ -29,21 +29,22 @@ impl Fingerprint {
 
 /// The fingerprint of a record.
 pub fn of(member: &Member) -> Fingerprint {
-    let Member { reference_id, first_name, last_name, date_of_birth, phone, email, plan_id, address } = member;
+    let Texts { first_name, last_name, phone, email, address_line_1, address_line_2, city, state, zipcode } =
+        member.texts();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[LAYOUT]);
-    add(&mut hasher, reference_id.as_str());
+    add(&mut hasher, member.reference_id.as_str());
     add(&mut hasher, first_name);
     add(&mut hasher, last_name);
-    hasher.update(&date_of_birth.num_days_from_ce().to_le_bytes());
-    add_optional(&mut hasher, phone.as_deref());
-    add_optional(&mut hasher, email.as_deref());
-    add(&mut hasher, plan_id.as_str());
-    add(&mut hasher, &address.line_1);
-    add_optional(&mut hasher, address.line_2.as_deref());
-    add(&mut hasher, &address.city);
-    add(&mut hasher, &address.state);
-    add(&mut hasher, &address.zipcode);
+    hasher.update(&member.date_of_birth.num_days_from_ce().to_le_bytes());
+    add_optional(&mut hasher, phone);
+    add_optional(&mut hasher, email);
+    add(&mut hasher, member.plan_id.as_str());
+    add(&mut hasher, address_line_1);
+    add_optional(&mut hasher, address_line_2);
+    add(&mut hasher, city);
+    add(&mut hasher, state);
+    add(&mut hasher, zipcode);
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(hasher.finalize().as_bytes()).for_each(|(to, from)| *to = *from);
     Fingerprint(bytes)
@@ -88,24 +89,30 @@ mod tests {
 
     use super::*;
     use crate::roster::ids::{PlanId, ReferenceId};
-    use crate::roster::member::Address;
+    use crate::roster::member::Field;
 
     fn member() -> Member {
-        Member {
-            reference_id: ReferenceId::parse("0042").unwrap(),
-            first_name: "Ana".into(),
-            last_name: "Ruiz".into(),
-            date_of_birth: NaiveDate::from_ymd_opt(1990, 2, 9).unwrap(),
-            phone: Some("2675550142".into()),
-            email: Some("ana@example.com".into()),
-            plan_id: PlanId::parse("pln_1").unwrap(),
-            address: Address {
-                line_1: "1 Main St".into(),
-                line_2: Some("Apt 2".into()),
-                city: "Boston".into(),
-                state: "MA".into(),
-                zipcode: "02115".into(),
+        Member::new(
+            ReferenceId::parse("0042").unwrap(),
+            PlanId::parse("pln_1").unwrap(),
+            NaiveDate::from_ymd_opt(1990, 2, 9).unwrap(),
+            &Texts {
+                first_name: "Ana",
+                last_name: "Ruiz",
+                phone: Some("2675550142"),
+                email: Some("ana@example.com"),
+                address_line_1: "1 Main St",
+                address_line_2: Some("Apt 2"),
+                city: "Boston",
+                state: "MA",
+                zipcode: "02115",
             },
+        )
+    }
+
+    fn set(member: &mut Member, values: &[(Field, Option<&str>)]) {
+        for (field, value) in values {
+            assert!(member.set_value(*field, *value));
         }
     }
 
@@ -115,20 +122,20 @@ mod tests {
         let changes: [Change; 16] = [
             |_| {},
             |m| m.reference_id = ReferenceId::parse("42").unwrap(),
-            |m| m.first_name = "Anna".into(),
-            |m| m.last_name = "Ruis".into(),
+            |m| set(m, &[(Field::FirstName, Some("Anna"))]),
+            |m| set(m, &[(Field::LastName, Some("Ruis"))]),
             |m| m.date_of_birth = m.date_of_birth.succ_opt().unwrap(),
-            |m| m.phone = None,
-            |m| m.phone = Some("2675550143".into()),
-            |m| m.email = None,
-            |m| (m.phone, m.email) = (None, None),
+            |m| set(m, &[(Field::Phone, None)]),
+            |m| set(m, &[(Field::Phone, Some("2675550143"))]),
+            |m| set(m, &[(Field::Email, None)]),
+            |m| set(m, &[(Field::Phone, None), (Field::Email, None)]),
             |m| m.plan_id = PlanId::parse("pln_2").unwrap(),
-            |m| m.address.line_1 = "2 Main St".into(),
-            |m| m.address.line_2 = None,
-            |m| m.address.city = "Salem".into(),
-            |m| m.address.state = "NH".into(),
-            |m| m.address.zipcode = "02116".into(),
-            |m| (m.first_name, m.last_name) = ("AnaR".into(), "uiz".into()),
+            |m| set(m, &[(Field::AddressLine1, Some("2 Main St"))]),
+            |m| set(m, &[(Field::AddressLine2, None)]),
+            |m| set(m, &[(Field::City, Some("Salem"))]),
+            |m| set(m, &[(Field::State, Some("NH"))]),
+            |m| set(m, &[(Field::Zipcode, Some("02116"))]),
+            |m| set(m, &[(Field::FirstName, Some("AnaR")), (Field::LastName, Some("uiz"))]),
         ];
         let prints: BTreeSet<_> = changes
             .iter()

@@ -1,6 +1,10 @@
 //! The names of things: each kind of id is a type of its own, so that two of them cannot be swapped.
+//!
+//! Every person has an id of their own, most of them short. Groups, plans, sources and runs are few, and repeat with every member: their
+//! names lie in memory once, and are shared by all who are read at one time.
 
 use std::fmt;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -24,11 +28,11 @@ pub enum BadId {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident($text:ty)) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "CompactString", into = "CompactString")]
-        pub struct $name(CompactString);
+        pub struct $name($text);
 
         impl $name {
             /// Takes a text as an id, blanks at both ends dropped.
@@ -36,7 +40,7 @@ macro_rules! id {
             /// # Errors
             /// [`BadId`] when the text is blank, too long or holds control characters.
             pub fn parse(text: &str) -> Result<Self, BadId> {
-                check_id(text).map(|text| Self(CompactString::from(text)))
+                check_id(text).map(|text| Self(text.into()))
             }
 
             /// The id as text.
@@ -66,7 +70,7 @@ macro_rules! id {
 
         impl From<$name> for CompactString {
             fn from(id: $name) -> Self {
-                id.0
+                Self::from(&*id.0)
             }
         }
 
@@ -81,36 +85,50 @@ macro_rules! id {
 
 id! {
     /// A person's key in the HR system and in the API: byte-exact, unique in the organization, never an e-mail or SSN.
-    ReferenceId
+    ReferenceId(CompactString)
 }
 id! {
     /// A group's `external_reference_id`: our name for it, unique in the organization.
-    GroupRef
+    GroupRef(Arc<str>)
 }
 id! {
     /// A group's id in the API (`grp_…`).
-    GroupId
+    GroupId(CompactString)
 }
 id! {
     /// A plan's id in the API (`pln_…`).
-    PlanId
+    PlanId(Arc<str>)
 }
 id! {
     /// The API's id of one member sync request (`grpmsr_…`).
-    RequestId
+    RequestId(CompactString)
 }
 id! {
     /// The name of a configured source.
-    SourceName
+    SourceName(Arc<str>)
 }
 id! {
     /// One pass over one export, or a scheduled re-check; sorts by time.
-    RunId
+    RunId(Arc<str>)
 }
 id! {
     /// One member sync request of one group, as we know it before the API does; sorts by time.
-    BatchId
+    BatchId(CompactString)
 }
+
+macro_rules! unshared {
+    ($name:ident) => {
+        impl $name {
+            /// The same name in memory of its own. Two threads that keep cloning one name wait for each other every time.
+            pub fn unshared(&self) -> Self {
+                Self(Arc::from(&*self.0))
+            }
+        }
+    };
+}
+
+unshared!(GroupRef);
+unshared!(PlanId);
 
 fn check_id(text: &str) -> Result<&str, BadId> {
     let text = text.trim();

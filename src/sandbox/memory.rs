@@ -228,20 +228,20 @@ fn hint(reply: &Reply, now: DateTime<Utc>) -> Option<Duration> {
 
 /// One row of a payload: optional fields that are empty are left out.
 fn payload(entry: &Entry) -> Value {
-    let (member, address) = (&entry.member, &entry.member.address);
+    let (member, texts) = (&entry.member, entry.member.texts());
     let mut place = Map::new();
-    put(&mut place, "address_line_1", Some(&address.line_1));
-    put(&mut place, "address_line_2", address.line_2.as_deref());
-    put(&mut place, "city", Some(&address.city));
-    put(&mut place, "state", Some(&address.state));
-    put(&mut place, "zipcode", Some(&address.zipcode));
+    put(&mut place, "address_line_1", Some(texts.address_line_1));
+    put(&mut place, "address_line_2", texts.address_line_2);
+    put(&mut place, "city", Some(texts.city));
+    put(&mut place, "state", Some(texts.state));
+    put(&mut place, "zipcode", Some(texts.zipcode));
     let mut row = Map::new();
     put(&mut row, "reference_id", Some(member.reference_id.as_str()));
-    put(&mut row, "first_name", Some(&member.first_name));
-    put(&mut row, "last_name", Some(&member.last_name));
+    put(&mut row, "first_name", Some(texts.first_name));
+    put(&mut row, "last_name", Some(texts.last_name));
     put(&mut row, "date_of_birth", Some(&member.date_of_birth.format("%Y-%m-%d").to_string()));
-    put(&mut row, "phone", member.phone.as_deref());
-    put(&mut row, "email", member.email.as_deref());
+    put(&mut row, "phone", texts.phone);
+    put(&mut row, "email", texts.email);
     put(&mut row, "plan_id", Some(member.plan_id.as_str()));
     row.insert("address".to_owned(), Value::Object(place));
     Value::Object(row)

@@ -92,7 +92,7 @@ pub struct BatchChanges {
 impl MemberChange {
     /// The record was one and is another, of the same person.
     pub fn changed(before: &Entry, after: &Entry) -> Self {
-        let fields = before.member.changed_fields(&after.member).into_iter();
+        let fields = before.member.changed_fields(&after.member).iter();
         let former = Former {
             values: fields.map(|field| (field, before.member.value(field).map(CompactString::from))).collect(),
             origin: before.origin.clone(),

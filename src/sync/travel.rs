@@ -364,7 +364,7 @@ fn under_way(batch: &Batch, id: &ReferenceId, before: Option<&Entry>, after: Opt
             if fields.is_empty() {
                 return None;
             }
-            let names: Vec<&str> = fields.into_iter().map(crate::roster::member::Field::name).collect();
+            let names: Vec<&str> = fields.iter().map(crate::roster::member::Field::name).collect();
             format!("would be changed ({})", names.join(", "))
         }
     };

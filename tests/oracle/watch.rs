@@ -104,17 +104,17 @@ fn plan(id: &str) -> usize {
 }
 
 fn record(entry: &Entry) -> Record {
-    let member = &entry.member;
+    let (member, texts) = (&entry.member, entry.member.texts());
     Record {
-        first: member.first_name.to_string(),
-        last: member.last_name.to_string(),
+        first: texts.first_name.to_owned(),
+        last: texts.last_name.to_owned(),
         born: member.date_of_birth,
-        email: member.email.as_ref().map(ToString::to_string).unwrap_or_default(),
-        phone: member.phone.as_ref().map(ToString::to_string).unwrap_or_default(),
-        street: member.address.line_1.to_string(),
-        city: member.address.city.to_string(),
-        state: member.address.state.to_string(),
-        zip: member.address.zipcode.to_string(),
+        email: texts.email.unwrap_or_default().to_owned(),
+        phone: texts.phone.unwrap_or_default().to_owned(),
+        street: texts.address_line_1.to_owned(),
+        city: texts.city.to_owned(),
+        state: texts.state.to_owned(),
+        zip: texts.zipcode.to_owned(),
         plan: plan(PlanId::as_str(&member.plan_id)),
     }
 }

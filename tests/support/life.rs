@@ -221,12 +221,12 @@ fn roster_violations(store: &Store, sandbox: &Sandbox, group: &str, wanted: &BTr
         .iter()
         .flat_map(rosterd::roster::ConfirmedRoster::members)
         .map(|entry| {
-            let member = &entry.member;
+            let (member, texts) = (&entry.member, entry.member.texts());
             let fields = [
-                member.first_name.to_string(),
-                member.last_name.to_string(),
+                texts.first_name.to_owned(),
+                texts.last_name.to_owned(),
                 member.date_of_birth.to_string(),
-                member.address.line_1.to_string(),
+                texts.address_line_1.to_owned(),
             ];
             (member.reference_id.to_string(), fields)
         })

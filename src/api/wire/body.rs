@@ -29,29 +29,30 @@ pub fn roster_body(members: &[Entry], phone: PhoneFormat) -> Vec<u8> {
 
 fn member(out: &mut Vec<u8>, member: &Member, phone: PhoneFormat) {
     field(out, br#"{"reference_id":""#, member.reference_id.as_str());
-    field(out, br#","first_name":""#, &member.first_name);
-    field(out, br#","last_name":""#, &member.last_name);
+    let texts = member.texts();
+    field(out, br#","first_name":""#, texts.first_name);
+    field(out, br#","last_name":""#, texts.last_name);
     out.extend_from_slice(br#","date_of_birth":""#);
     date(out, member.date_of_birth);
     out.push(b'"');
-    if let Some(number) = &member.phone {
+    if let Some(number) = texts.phone {
         let key: &[u8] = match phone {
             PhoneFormat::National => br#","phone":""#,
             PhoneFormat::E164 => br#","phone":"+1"#,
         };
         field(out, key, number);
     }
-    if let Some(email) = &member.email {
+    if let Some(email) = texts.email {
         field(out, br#","email":""#, email);
     }
     field(out, br#","plan_id":""#, member.plan_id.as_str());
-    field(out, br#","address":{"address_line_1":""#, &member.address.line_1);
-    if let Some(line_2) = &member.address.line_2 {
+    field(out, br#","address":{"address_line_1":""#, texts.address_line_1);
+    if let Some(line_2) = texts.address_line_2 {
         field(out, br#","address_line_2":""#, line_2);
     }
-    field(out, br#","city":""#, &member.address.city);
-    field(out, br#","state":""#, &member.address.state);
-    field(out, br#","zipcode":""#, &member.address.zipcode);
+    field(out, br#","city":""#, texts.city);
+    field(out, br#","state":""#, texts.state);
+    field(out, br#","zipcode":""#, texts.zipcode);
     out.extend_from_slice(b"}}");
 }
 

@@ -4,28 +4,28 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::PhoneFormat;
 use crate::roster::ids::{ReferenceId, RunId, SourceName};
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Field, Member, Texts};
 use crate::roster::{Entry, Origin};
 
 fn entry() -> Entry {
     let plan = PlanId::parse("pln_EXAMPLE").unwrap();
     Entry {
-        member: Member {
-            reference_id: ReferenceId::parse("E1001").unwrap(),
-            first_name: "Ana".into(),
-            last_name: "Ruiz".into(),
-            date_of_birth: NaiveDate::from_ymd_opt(1988, 2, 29).unwrap(),
-            phone: Some("2675550142".into()),
-            email: Some("ana@corp.example".into()),
-            plan_id: plan.clone(),
-            address: Address {
-                line_1: "9 Elm St".into(),
-                line_2: Some("Unit 3".into()),
-                city: "Erie".into(),
-                state: "PA".into(),
-                zipcode: "16501".into(),
+        member: Member::new(
+            ReferenceId::parse("E1001").unwrap(),
+            plan.clone(),
+            NaiveDate::from_ymd_opt(1988, 2, 29).unwrap(),
+            &Texts {
+                first_name: "Ana",
+                last_name: "Ruiz",
+                phone: Some("2675550142"),
+                email: Some("ana@corp.example"),
+                address_line_1: "9 Elm St",
+                address_line_2: Some("Unit 3"),
+                city: "Erie",
+                state: "PA",
+                zipcode: "16501",
             },
-        },
+        ),
         origin: Origin { source: SourceName::parse("hris").unwrap(), run: RunId::parse("r1").unwrap(), line: 2 },
         subscribed_plan: plan,
     }
@@ -33,9 +33,9 @@ fn entry() -> Entry {
 
 fn bare() -> Entry {
     let mut entry = entry();
-    entry.member.phone = None;
-    entry.member.email = None;
-    entry.member.address.line_2 = None;
+    for field in [Field::Phone, Field::Email, Field::AddressLine2] {
+        assert!(entry.member.set_value(field, None));
+    }
     entry
 }
 
@@ -79,8 +79,8 @@ proptest! {
     fn any_text_comes_back_as_it_was_written(values in prop::collection::vec(".*", 1..4), odd in "[\\x00-\\x1f\"\\\\é😀]*") {
         let entries: Vec<Entry> = values.iter().map(|value| {
             let mut entry = entry();
-            entry.member.first_name = value.as_str().into();
-            entry.member.address.city = odd.as_str().into();
+            assert!(entry.member.set_value(Field::FirstName, Some(value)));
+            assert!(entry.member.set_value(Field::City, Some(&odd)));
             entry
         }).collect();
         let read: Value = serde_json::from_slice(&roster_body(&entries, PhoneFormat::National)).unwrap();

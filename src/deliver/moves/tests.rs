@@ -2,7 +2,7 @@ use super::*;
 use crate::report::MovedOut;
 use crate::roster::Origin;
 use crate::roster::ids::{PlanId, RunId, SourceName};
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Member, Texts};
 
 fn at() -> DateTime<Utc> {
     "2026-11-23T06:00:00Z".parse().unwrap()
@@ -18,23 +18,18 @@ fn group(text: &str) -> GroupRef {
 
 fn on_plan(text: &str, plan: &str) -> Entry {
     let plan = PlanId::parse(plan).unwrap();
-    let address = Address {
-        line_1: "9 Elm St".into(),
-        line_2: None,
-        city: "Erie".into(),
-        state: "PA".into(),
-        zipcode: "16501".into(),
-    };
-    let member = Member {
-        reference_id: id(text),
-        first_name: "Ana".into(),
-        last_name: "Ruiz".into(),
-        date_of_birth: "1988-02-29".parse().unwrap(),
+    let texts = Texts {
+        first_name: "Ana",
+        last_name: "Ruiz",
         phone: None,
         email: None,
-        plan_id: plan.clone(),
-        address,
+        address_line_1: "9 Elm St",
+        address_line_2: None,
+        city: "Erie",
+        state: "PA",
+        zipcode: "16501",
     };
+    let member = Member::new(id(text), plan.clone(), "1988-02-29".parse().unwrap(), &texts);
     let origin = Origin { source: SourceName::parse("hris").unwrap(), run: RunId::parse("run_1").unwrap(), line: 2 };
     Entry { member, origin, subscribed_plan: plan }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::api::{MemberFailure, Operation};
 use crate::roster::Origin;
 use crate::roster::ids::{PlanId, RunId, SourceName};
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Member, Texts};
 use crate::store::ChangeKind;
 
 fn at() -> DateTime<Utc> {
@@ -12,22 +12,22 @@ fn at() -> DateTime<Utc> {
 fn entry(id: &str, last_name: &str) -> Entry {
     let plan = PlanId::parse("pln_gold").unwrap();
     Entry {
-        member: Member {
-            reference_id: ReferenceId::parse(id).unwrap(),
-            first_name: "Ana".into(),
-            last_name: last_name.into(),
-            date_of_birth: "1988-02-29".parse().unwrap(),
-            phone: None,
-            email: None,
-            plan_id: plan.clone(),
-            address: Address {
-                line_1: "9 Elm St".into(),
-                line_2: None,
-                city: "Erie".into(),
-                state: "PA".into(),
-                zipcode: "16501".into(),
+        member: Member::new(
+            ReferenceId::parse(id).unwrap(),
+            plan.clone(),
+            "1988-02-29".parse().unwrap(),
+            &Texts {
+                first_name: "Ana",
+                last_name,
+                phone: None,
+                email: None,
+                address_line_1: "9 Elm St",
+                address_line_2: None,
+                city: "Erie",
+                state: "PA",
+                zipcode: "16501",
             },
-        },
+        ),
         origin: Origin { source: SourceName::parse("hris").unwrap(), run: RunId::parse("run_1").unwrap(), line: 2 },
         subscribed_plan: plan,
     }

@@ -194,7 +194,7 @@ impl<'b> Settler<'b> {
         let mut who: Vec<Field> = Vec::new();
         let mut is_somebody_else = false;
         for (_, other) in &covered {
-            let differing = member.changed_fields(other).into_iter().filter(|field| WHO.contains(field));
+            let differing = member.changed_fields(other).iter().filter(|field| WHO.contains(field));
             let before = who.len();
             who.extend(differing);
             // One of them changes in a life; two of them at once are another person under the same id.
@@ -215,7 +215,7 @@ impl<'b> Settler<'b> {
         }
         let mut counting = covered.iter().filter(|(row, _)| row.counts(latest)).map(|(_, member)| *member);
         let Some(first) = counting.next() else { return Vec::new() };
-        let mut differing: Vec<Field> = counting.flat_map(|member| first.changed_fields(member)).collect();
+        let mut differing: Vec<Field> = counting.flat_map(|member| first.changed_fields(member).iter()).collect();
         if rows.iter().any(|row| row.is_waived() && row.counts(latest)) {
             differing.push(Field::PlanId);
         }

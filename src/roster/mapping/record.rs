@@ -1,5 +1,7 @@
 //! A row's personal fields as a member.
 
+use std::borrow::Cow;
+
 use chrono::NaiveDate;
 use compact_str::CompactString;
 
@@ -10,7 +12,7 @@ use super::findings::Findings;
 use crate::config::DateOrder;
 use crate::export::problem::Code;
 use crate::roster::ids::{PlanId, ReferenceId};
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Member, Texts};
 use crate::roster::normalise::{self, DateProblem, MAX_TEXT_CHARS, Phone, Zip};
 
 /// One row while its fields are read.
@@ -35,19 +37,21 @@ impl<'r> Reader<'r> {
         let phone = self.phone();
         let email = self.email();
         let (first_name, last_name) = name?;
-        Some(Member {
-            reference_id: reference_id.clone(),
-            first_name,
-            last_name,
-            date_of_birth: date_of_birth?,
-            phone,
-            email,
-            plan_id: plan_id?,
-            address: Address { line_1: line_1?, line_2, city: city?, state: state?, zipcode: zipcode? },
-        })
+        let texts = Texts {
+            first_name: &first_name,
+            last_name: &last_name,
+            phone: phone.as_deref(),
+            email: email.as_deref(),
+            address_line_1: &line_1?,
+            address_line_2: line_2.as_deref(),
+            city: &city?,
+            state: state?,
+            zipcode: &zipcode?,
+        };
+        Some(Member::new(reference_id.clone(), plan_id?, date_of_birth?, &texts))
     }
 
-    fn name(&mut self) -> Option<(CompactString, CompactString)> {
+    fn name(&mut self) -> Option<(Cow<'r, str>, Cow<'r, str>)> {
         match &self.bound.name {
             NameAt::Two { first, last } => {
                 let first = self.required(first);
@@ -71,7 +75,8 @@ impl<'r> Reader<'r> {
                         "The name has more than two words; the last was taken as the last name. Write \"Last, First\" to be sure.",
                     );
                 }
-                self.fitting(column, cell, name.first).zip(self.fitting(column, cell, name.last))
+                let first = self.fitting(column, cell, name.first.into());
+                first.zip(self.fitting(column, cell, name.last.into()))
             }
         }
     }
@@ -92,14 +97,14 @@ impl<'r> Reader<'r> {
         }
     }
 
-    fn state(&mut self) -> Option<CompactString> {
+    fn state(&mut self) -> Option<&'static str> {
         let (column, cell) = self.filled(&self.bound.state)?;
         let state = normalise::state(cell).ok();
         if state.is_none() {
             let message = "This is no state or territory of the United States; write its two letters.";
             self.findings.note(Code::BadState, Some(column), message);
         }
-        state.map(CompactString::const_new)
+        state
     }
 
     fn zipcode(&mut self) -> Option<CompactString> {
@@ -159,23 +164,22 @@ impl<'r> Reader<'r> {
         found
     }
 
-    fn required(&mut self, columns: &[Column]) -> Option<CompactString> {
+    fn required(&mut self, columns: &[Column]) -> Option<Cow<'r, str>> {
         let (column, cell) = self.filled(columns)?;
         self.tidy(column, cell)
     }
 
     /// `None` also when what is there cannot be used, which costs the row its place and is noted.
-    fn optional(&mut self, columns: &[Column]) -> Option<CompactString> {
+    fn optional(&mut self, columns: &[Column]) -> Option<Cow<'r, str>> {
         let (column, cell) = self.cells.first(columns)?;
         self.tidy(column, cell)
     }
 
-    fn tidy(&mut self, column: &Column, cell: &str) -> Option<CompactString> {
-        let text = normalise::text(cell);
-        self.fitting(column, cell, CompactString::from(text))
+    fn tidy(&mut self, column: &Column, cell: &'r str) -> Option<Cow<'r, str>> {
+        self.fitting(column, cell, normalise::text(cell))
     }
 
-    fn fitting(&mut self, column: &Column, cell: &str, text: CompactString) -> Option<CompactString> {
+    fn fitting(&mut self, column: &Column, cell: &str, text: Cow<'r, str>) -> Option<Cow<'r, str>> {
         if normalise::hides_characters(cell) {
             self.findings.note(Code::Cleaned, Some(column), "An invisible character was dropped.");
         }

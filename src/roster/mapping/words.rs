@@ -1,5 +1,5 @@
 //! Cells that are words of the company: groups, plans, states of employment. A file repeats a few of them over and over, so
-//! each is worked out once and remembered.
+//! each is worked out once and remembered. Collectors that share a file have words of their own.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -53,6 +53,8 @@ impl WordProblem {
 /// The words met so far.
 #[derive(Default)]
 pub(super) struct Words {
+    /// The group of all rows, where the config names it.
+    fixed: Option<GroupRef>,
     groups: HashMap<CompactString, GroupWord>,
     plans: HashMap<CompactString, PlanWord>,
     statuses: HashMap<CompactString, Option<StatusWord>>,
@@ -65,20 +67,20 @@ impl Words {
         let mut words = Self::default();
         if let GroupFrom::Fixed(group) = &rules.group.from {
             words.names.insert(group.clone(), (0, group.to_string()));
+            words.fixed = Some(group.unshared());
         }
         words
     }
 
     /// The group of a cell on a line, trimmed and freed of placeholders. Lines come in order.
     pub(super) fn group(&mut self, rules: &Rules, cell: &str, line: u64) -> GroupWord {
-        let template = match &rules.group.from {
-            GroupFrom::Fixed(group) => return GroupWord::Group(group.clone()),
-            GroupFrom::Column { template, .. } => template,
-        };
+        if let Some(group) = &self.fixed {
+            return GroupWord::Group(group.clone());
+        }
         if let Some(known) = self.groups.get(cell) {
             return known.clone();
         }
-        let word = group_word(rules, template, cell);
+        let word = group_word(rules, cell);
         if let GroupWord::Group(group) = &word {
             let name = normalise::text(cell);
             self.names.entry(group.clone()).or_insert_with(|| (line, name.into_owned()));
@@ -123,10 +125,14 @@ impl Words {
     }
 }
 
-fn group_word(rules: &Rules, template: &str, cell: &str) -> GroupWord {
+fn group_word(rules: &Rules, cell: &str) -> GroupWord {
+    let template = match &rules.group.from {
+        GroupFrom::Fixed(group) => return GroupWord::Group(group.unshared()),
+        GroupFrom::Column { template, .. } => template,
+    };
     let folded = normalise::fold(cell);
     if let Some(group) = rules.groups.get(&folded) {
-        return GroupWord::Group(group.clone());
+        return GroupWord::Group(group.unshared());
     }
     if folded.is_empty() {
         return GroupWord::Problem(WordProblem::new(Code::MissingValue, "The row names no group; fill the cell in."));
@@ -153,9 +159,9 @@ fn group_word(rules: &Rules, template: &str, cell: &str) -> GroupWord {
 
 fn plan_word(rules: &Rules, cell: &str) -> PlanWord {
     match (rules.plans.get(&normalise::fold(cell)), &rules.plan.default) {
-        (Some(Some(plan)), _) => PlanWord::Plan(plan.clone()),
+        (Some(Some(plan)), _) => PlanWord::Plan(plan.unshared()),
         (Some(None), _) => PlanWord::Waived,
-        (None, Some(default)) if cell.is_empty() => PlanWord::Plan(default.clone()),
+        (None, Some(default)) if cell.is_empty() => PlanWord::Plan(default.unshared()),
         (None, None) if cell.is_empty() => {
             PlanWord::Problem(WordProblem::new(Code::MissingValue, "The row names no plan; fill the cell in."))
         }

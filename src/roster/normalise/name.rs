@@ -1,6 +1,5 @@
 //! First and last name out of one cell.
 
-use compact_str::{CompactString, format_compact};
 use thiserror::Error;
 
 use super::text::text;
@@ -17,9 +16,9 @@ const PARTICLES: [&str; 17] = [
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullName {
     /// First name; a second one stays with it, a middle initial does not.
-    pub first: CompactString,
+    pub first: String,
     /// Last name with its suffix.
-    pub last: CompactString,
+    pub last: String,
     /// More than two words without a comma: the last word was taken for the last name, which may be wrong.
     pub doubtful: bool,
 }
@@ -65,7 +64,7 @@ pub fn full_name(raw: &str) -> Result<FullName, NotAName> {
             if 1 < words.len() && words.last().is_some_and(|word| is_initial(word)) {
                 words.pop();
             }
-            assembled(&words.join(" "), last, suffix, false)
+            assembled(words.join(" "), last, suffix, false)
         }
         [plain] => first_last(plain, suffix),
         [..] => Err(NotAName),
@@ -86,15 +85,15 @@ fn first_last<'a>(plain: &'a str, mut suffix: &'a str) -> Result<FullName, NotAN
         [..] => first,
     };
     let doubtful = 1 < first.len();
-    assembled(&first.join(" "), &last.join(" "), suffix, doubtful)
+    assembled(first.join(" "), &last.join(" "), suffix, doubtful)
 }
 
-fn assembled(first: &str, last: &str, suffix: &str, doubtful: bool) -> Result<FullName, NotAName> {
+fn assembled(first: String, last: &str, suffix: &str, doubtful: bool) -> Result<FullName, NotAName> {
     if first.is_empty() || last.is_empty() {
         return Err(NotAName);
     }
-    let last = if suffix.is_empty() { last.into() } else { format_compact!("{last} {suffix}") };
-    Ok(FullName { first: first.into(), last, doubtful })
+    let last = if suffix.is_empty() { last.to_owned() } else { format!("{last} {suffix}") };
+    Ok(FullName { first, last, doubtful })
 }
 
 fn is_suffix(word: &str) -> bool {

@@ -6,28 +6,28 @@ use super::*;
 use crate::clock::Clock;
 use crate::roster::Origin;
 use crate::roster::ids::{ReferenceId, RunId, SourceName};
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Member, Texts};
 
 const DELAY: Duration = Duration::from_secs(10);
 
 fn entry(reference_id: &str) -> Entry {
     let plan_id = PlanId::parse("pln_gold").unwrap();
-    let member = Member {
-        reference_id: ReferenceId::parse(reference_id).unwrap(),
-        first_name: "Ana".into(),
-        last_name: "Ruiz".into(),
-        date_of_birth: NaiveDate::from_ymd_opt(1988, 2, 29).unwrap(),
-        phone: None,
-        email: Some(format!("{}@corp.example", reference_id.to_lowercase()).into()),
-        plan_id: plan_id.clone(),
-        address: Address {
-            line_1: "9 Elm St".into(),
-            line_2: Some("Unit 3".into()),
-            city: "Erie".into(),
-            state: "PA".into(),
-            zipcode: "16501".into(),
+    let member = Member::new(
+        ReferenceId::parse(reference_id).unwrap(),
+        plan_id.clone(),
+        NaiveDate::from_ymd_opt(1988, 2, 29).unwrap(),
+        &Texts {
+            first_name: "Ana",
+            last_name: "Ruiz",
+            phone: None,
+            email: Some(&format!("{}@corp.example", reference_id.to_lowercase())),
+            address_line_1: "9 Elm St",
+            address_line_2: Some("Unit 3"),
+            city: "Erie",
+            state: "PA",
+            zipcode: "16501",
         },
-    };
+    );
     let origin = Origin { source: SourceName::parse("hris").unwrap(), run: RunId::parse("run-1").unwrap(), line: 2 };
     Entry { member, origin, subscribed_plan: plan_id }
 }

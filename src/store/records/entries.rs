@@ -5,13 +5,12 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, positional, read_positional, read_start, unpack};
 use crate::roster::familiar::{MemberDigest, plan_seed};
 use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Member, Texts};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
 use crate::store::{Glance, RosterFacts, StoreError};
 
@@ -117,18 +116,19 @@ pub(super) struct TableWriter<'a> {
 impl<'a> TableWriter<'a> {
     pub(super) fn entry(&mut self, entry: &'a Entry) -> EntryV1<'a> {
         let Entry { member, origin, subscribed_plan } = entry;
-        let Address { line_1, line_2, city, state, zipcode } = &member.address;
+        let Texts { first_name, last_name, phone, email, address_line_1, address_line_2, city, state, zipcode } =
+            member.texts();
         let OriginV1 { source, run, line } = self.origin(origin);
         EntryV1 {
             reference_id: member.reference_id.as_str(),
-            first_name: &member.first_name,
-            last_name: &member.last_name,
+            first_name,
+            last_name,
             date_of_birth: member.date_of_birth.num_days_from_ce(),
-            phone: member.phone.as_deref(),
-            email: member.email.as_deref(),
+            phone,
+            email,
             plan: self.plan(&member.plan_id),
-            line_1,
-            line_2: line_2.as_deref(),
+            line_1: address_line_1,
+            line_2: address_line_2,
             city,
             state,
             zipcode,
@@ -412,23 +412,21 @@ impl TableReader {
     }
 
     pub(super) fn entry(&self, entry: &EntryV1<'_>) -> Result<Entry, StoreError> {
+        let texts = Texts {
+            first_name: entry.first_name,
+            last_name: entry.last_name,
+            phone: entry.phone,
+            email: entry.email,
+            address_line_1: entry.line_1,
+            address_line_2: entry.line_2,
+            city: entry.city,
+            state: entry.state,
+            zipcode: entry.zipcode,
+        };
+        let (reference_id, plan_id) = (self.id(entry.reference_id)?, self.plan(entry.plan)?);
+        let born = NaiveDate::from_num_days_from_ce_opt(entry.date_of_birth).ok_or_else(|| self.bad())?;
         Ok(Entry {
-            member: Member {
-                reference_id: self.id(entry.reference_id)?,
-                first_name: entry.first_name.into(),
-                last_name: entry.last_name.into(),
-                date_of_birth: NaiveDate::from_num_days_from_ce_opt(entry.date_of_birth).ok_or_else(|| self.bad())?,
-                phone: entry.phone.map(CompactString::from),
-                email: entry.email.map(CompactString::from),
-                plan_id: self.plan(entry.plan)?,
-                address: Address {
-                    line_1: entry.line_1.into(),
-                    line_2: entry.line_2.map(CompactString::from),
-                    city: entry.city.into(),
-                    state: entry.state.into(),
-                    zipcode: entry.zipcode.into(),
-                },
-            },
+            member: Member::new(reference_id, plan_id, born, &texts),
             origin: self.origin(OriginV1 { source: entry.source, run: entry.run, line: entry.line })?,
             subscribed_plan: self.plan(entry.subscribed_plan)?,
         })

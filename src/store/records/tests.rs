@@ -10,7 +10,6 @@ use super::*;
 use crate::report::{Batch, PlanReport};
 use crate::roster::familiar::{GroupDigest, MemberDigest};
 use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId, SourceName};
-use crate::roster::member::Member;
 use crate::roster::{ConfirmedRoster, Entry, Loss};
 use crate::store::RosterFacts;
 use crate::store::tests::samples;
@@ -217,7 +216,8 @@ proptest! {
         prop_assert_eq!(&unpayload(KEY, &sealed).unwrap(), &entries);
         // Everybody becomes the next one of them, but for their id.
         let next = |entry: &Entry, next: &Entry| {
-            let member = Member { reference_id: entry.member.reference_id.clone(), ..next.member.clone() };
+            let mut member = next.member.clone();
+            member.reference_id.clone_from(&entry.member.reference_id);
             Entry { member, ..next.clone() }
         };
         let before: BTreeMap<_, _> =

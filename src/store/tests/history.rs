@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::report::VerifyReport;
 use crate::roster::familiar::GroupDigest;
-use crate::roster::member::Member;
+use crate::roster::member::Field;
 use crate::store::{keys, records};
 
 fn who(id: &str) -> ReferenceId {
@@ -133,7 +133,8 @@ fn a_state_of_an_older_layout_gets_its_traces_and_digests_when_it_is_opened() {
 fn fields_are_never_put_back_into_a_record_that_they_are_not_of() {
     let (_dir, store) = open();
     confirm(&store, 1, "acme", &[], &["E1"]);
-    let former = Entry { member: Member { last_name: "Before".into(), ..entry("E1").member }, ..entry("E1") };
+    let mut former = entry("E1");
+    assert!(former.member.set_value(Field::LastName, Some("Before")));
     let roster = roster("acme", &["E1"]);
     let changed = BatchChanges::new(vec![MemberChange::changed(&former, &entry("E1"))], |id| roster.get(id));
     let id = store.ids().batch(time(2));
@@ -150,7 +151,7 @@ fn fields_are_never_put_back_into_a_record_that_they_are_not_of() {
 
     // Somebody of the same id, and another city.
     let mut other = entry("E1");
-    other.member.address.city = "Elsewhere".into();
+    assert!(other.member.set_value(Field::City, Some("Elsewhere")));
     let writing = store.inner.trees.write();
     let mut draft = Draft::default();
     let other = ConfirmedRoster::new(group("acme"), vec![other], vec![], time(3));

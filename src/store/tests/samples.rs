@@ -9,7 +9,7 @@ use crate::export::problem::{Code, Problem};
 use crate::report::*;
 use crate::roster::familiar::{Context, Familiar, FamiliarRow, FamiliarRows, MemberDigest, PersonKey, RowDigest};
 use crate::roster::ids::*;
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Member, Texts};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
 use crate::store::*;
 
@@ -23,22 +23,22 @@ pub(in crate::store) fn group(name: &str) -> GroupRef {
 
 pub(in crate::store) fn entry(id: &str) -> Entry {
     Entry {
-        member: Member {
-            reference_id: ReferenceId::parse(id).unwrap(),
-            first_name: "Zoë".into(),
-            last_name: "Quillfeather-Obermeister".into(),
-            date_of_birth: NaiveDate::from_ymd_opt(1984, 2, 29).unwrap(),
-            phone: Some("2155550123".into()),
-            email: None,
-            plan_id: PlanId::parse("pln_gold").unwrap(),
-            address: Address {
-                line_1: "12 Nowhere Lane".into(),
-                line_2: Some("Apt 4".into()),
-                city: "Springfield".into(),
-                state: "PA".into(),
-                zipcode: "01234-5678".into(),
+        member: Member::new(
+            ReferenceId::parse(id).unwrap(),
+            PlanId::parse("pln_gold").unwrap(),
+            NaiveDate::from_ymd_opt(1984, 2, 29).unwrap(),
+            &Texts {
+                first_name: "Zoë",
+                last_name: "Quillfeather-Obermeister",
+                phone: Some("2155550123"),
+                email: None,
+                address_line_1: "12 Nowhere Lane",
+                address_line_2: Some("Apt 4"),
+                city: "Springfield",
+                state: "PA",
+                zipcode: "01234-5678",
             },
-        },
+        ),
         origin: Origin {
             source: SourceName::parse("hris").unwrap(),
             run: RunId::parse("run_20261123_061530_417").unwrap(),
@@ -234,22 +234,22 @@ fn changes_from(former: &Entry) -> BatchChanges {
 /// Everything that can change about somebody.
 fn other_record(id: &str) -> Entry {
     let mut other = entry(id);
-    other.member = Member {
-        reference_id: other.member.reference_id,
-        first_name: "Zoe".into(),
-        last_name: "Quillfeather".into(),
-        date_of_birth: NaiveDate::from_ymd_opt(1984, 3, 1).unwrap(),
-        phone: None,
-        email: Some("zoe@example.test".into()),
-        plan_id: PlanId::parse("pln_silver").unwrap(),
-        address: Address {
-            line_1: "13 Nowhere Lane".into(),
-            line_2: None,
-            city: "Shelbyville".into(),
-            state: "OH".into(),
-            zipcode: "01234".into(),
+    other.member = Member::new(
+        other.member.reference_id,
+        PlanId::parse("pln_silver").unwrap(),
+        NaiveDate::from_ymd_opt(1984, 3, 1).unwrap(),
+        &Texts {
+            first_name: "Zoe",
+            last_name: "Quillfeather",
+            phone: None,
+            email: Some("zoe@example.test"),
+            address_line_1: "13 Nowhere Lane",
+            address_line_2: None,
+            city: "Shelbyville",
+            state: "OH",
+            zipcode: "01234",
         },
-    };
+    );
     other
 }
 
@@ -273,18 +273,15 @@ prop_compose! {
         line in any::<u64>(),
     ) -> Entry {
         let [who, plan, subscribed, source, run] = ids;
-        let [first_name, last_name, line_1, city, state, zipcode] = texts.map(Into::into);
+        let [first_name, last_name, address_line_1, city, state, zipcode] = texts.each_ref().map(String::as_str);
+        let [phone, email, address_line_2] = [&optional.0, &optional.1, &optional.2].map(Option::as_deref);
         Entry {
-            member: Member {
-                reference_id: ReferenceId::parse(&who).unwrap(),
-                first_name,
-                last_name,
-                date_of_birth: NaiveDate::from_num_days_from_ce_opt(born).unwrap(),
-                phone: optional.0.map(Into::into),
-                email: optional.1.map(Into::into),
-                plan_id: PlanId::parse(&plan).unwrap(),
-                address: Address { line_1, line_2: optional.2.map(Into::into), city, state, zipcode },
-            },
+            member: Member::new(
+                ReferenceId::parse(&who).unwrap(),
+                PlanId::parse(&plan).unwrap(),
+                NaiveDate::from_num_days_from_ce_opt(born).unwrap(),
+                &Texts { first_name, last_name, phone, email, address_line_1, address_line_2, city, state, zipcode },
+            ),
             origin: Origin { source: SourceName::parse(&source).unwrap(), run: RunId::parse(&run).unwrap(), line },
             subscribed_plan: PlanId::parse(&subscribed).unwrap(),
         }

@@ -8,7 +8,7 @@ use super::super::{LEVEL, changes, json, unpack};
 use super::Kind;
 use crate::report::{Arrival, Batch, Failure, MovedOut, Phase, Reason};
 use crate::roster::ids::{GroupId, GroupRef, PlanId, ReferenceId, RequestId, RunId, SourceName};
-use crate::roster::member::{Address, Member};
+use crate::roster::member::{Field, Member, Texts};
 use crate::roster::{Entry, Origin};
 use crate::store::{BatchChanges, Change, Ids, MemberChange};
 
@@ -202,24 +202,26 @@ impl Company {
         let plan = PlanId::parse(self.pick(PLANS)).unwrap();
         let house = self.random.u32(1..9999);
         let email = format!("{first}.{last}{}@example.com", self.random.u8(..99)).to_lowercase();
+        let who = self.who();
+        let born = NaiveDate::from_ymd_opt(1950, 1, 1).unwrap() + TimeDelta::days(self.random.i64(0..20_000));
+        let phone = self.random.bool().then(|| format!("{}", self.random.u64(2_000_000_000..9_999_999_999)));
+        let email = (self.random.u8(..4) != 0).then_some(email);
+        let line_1 = format!("{house} {} {}", self.pick(STREETS), self.pick(KINDS));
+        let line_2 = (self.random.u8(..5) == 0).then(|| format!("Apt {}", self.random.u8(1..99)));
+        let zipcode = format!("{:05}", self.random.u32(501..99_950));
+        let texts = Texts {
+            first_name: first,
+            last_name: last,
+            phone: phone.as_deref(),
+            email: email.as_deref(),
+            address_line_1: &line_1,
+            address_line_2: line_2.as_deref(),
+            city,
+            state,
+            zipcode: &zipcode,
+        };
         Entry {
-            member: Member {
-                reference_id: self.who(),
-                first_name: first.into(),
-                last_name: last.into(),
-                date_of_birth: NaiveDate::from_ymd_opt(1950, 1, 1).unwrap()
-                    + TimeDelta::days(self.random.i64(0..20_000)),
-                phone: self.random.bool().then(|| format!("{}", self.random.u64(2_000_000_000..9_999_999_999)).into()),
-                email: (self.random.u8(..4) != 0).then(|| email.into()),
-                plan_id: plan.clone(),
-                address: Address {
-                    line_1: format!("{house} {} {}", self.pick(STREETS), self.pick(KINDS)).into(),
-                    line_2: (self.random.u8(..5) == 0).then(|| format!("Apt {}", self.random.u8(1..99)).into()),
-                    city: city.into(),
-                    state: state.into(),
-                    zipcode: format!("{:05}", self.random.u32(501..99_950)).into(),
-                },
-            },
+            member: Member::new(who, plan.clone(), born, &texts),
             origin: Origin {
                 source: SourceName::parse("hris").unwrap(),
                 run: self.run(),
@@ -232,12 +234,16 @@ impl Company {
     /// A few fields as somebody else has them.
     fn changed(&mut self, before: &Entry) -> Entry {
         let (mut after, other) = (before.clone(), self.entry());
-        match self.random.u8(..10) {
-            0..5 => after.member.address = other.member.address,
-            5 | 6 => after.member.phone = other.member.phone,
-            7 => after.member.email = other.member.email,
-            8 => after.member.last_name = other.member.last_name,
-            _ => after.member.plan_id = other.member.plan_id,
+        let address = [Field::AddressLine1, Field::AddressLine2, Field::City, Field::State, Field::Zipcode];
+        let fields: &[Field] = match self.random.u8(..10) {
+            0..5 => &address,
+            5 | 6 => &[Field::Phone],
+            7 => &[Field::Email],
+            8 => &[Field::LastName],
+            _ => &[Field::PlanId],
+        };
+        for field in fields {
+            assert!(after.member.set_value(*field, other.member.value(*field).as_deref()));
         }
         after.origin = other.origin;
         after
