@@ -4,6 +4,7 @@
 //! Pure: nothing here reads a file, a clock or the network.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
 
@@ -150,13 +151,10 @@ impl Reading {
     pub fn distrust_open_row(&mut self) {
         let Some(OpenRow { line, reference_id, is_invalid }) = self.open.take() else { return };
         let Some(id) = reference_id else { return };
-        if let Ok(at) = self.people.binary_search_by(|person| person.reference_id.cmp(&id)) {
+        if let Ok(at) = self.people.binary_search_by(|person| person.reference_id().cmp(&id)) {
             match self.people.get_mut(at) {
                 // Other rows about them are whole.
-                Some(person) if person.line != line => {
-                    person.standing = Standing::Conflict;
-                    person.mark = None;
-                }
+                Some(person) if person.line != line => person.contradict(),
                 _ => drop(self.people.remove(at)),
             }
         }
@@ -177,7 +175,7 @@ impl Reading {
     /// One person of the reading.
     pub fn get(&self, reference_id: &ReferenceId) -> Option<&Person> {
         self.people
-            .binary_search_by(|person| person.reference_id.cmp(reference_id))
+            .binary_search_by(|person| person.reference_id().cmp(reference_id))
             .ok()
             .and_then(|at| self.people.get(at))
     }
@@ -186,23 +184,74 @@ impl Reading {
 /// What one export says about one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// Who.
-    pub reference_id: ReferenceId,
     /// The line of the row that decided, counted from 1.
     pub line: u64,
     /// The group that the row names; `None` when that cell is part of the problem, or the group is ignored.
     pub group: Option<GroupRef>,
-    /// Whether the person belongs on a roster.
-    pub standing: Standing,
     /// What their only row may be known by in the next export; none where there was anything to say of it.
     pub mark: Option<Mark>,
+    who: Who,
+}
+
+/// Whose record is there is known by it: an id beside it would be in memory a million times for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Who {
+    Covered(Member),
+    Other(ReferenceId, Standing<Infallible>),
+}
+
+impl Person {
+    /// What a row says, without a mark. Whoever is covered has the id of their record.
+    pub fn new(reference_id: &ReferenceId, line: u64, group: Option<GroupRef>, standing: Standing) -> Self {
+        let other = |standing| Who::Other(reference_id.clone(), standing);
+        let who = match standing {
+            Standing::Covered(member) => Who::Covered(member),
+            Standing::Uncovered(why) => other(Standing::Uncovered(why)),
+            Standing::Invalid => other(Standing::Invalid),
+            Standing::Conflict => other(Standing::Conflict),
+        };
+        Self { line, group, mark: None, who }
+    }
+
+    /// Who.
+    pub fn reference_id(&self) -> &ReferenceId {
+        match &self.who {
+            Who::Covered(member) => &member.reference_id,
+            Who::Other(reference_id, _) => reference_id,
+        }
+    }
+
+    /// Whether the person belongs on a roster, and with which record.
+    pub fn standing(&self) -> Standing<&Member> {
+        match &self.who {
+            Who::Covered(member) => Standing::Covered(member),
+            Who::Other(_, Standing::Covered(nobody)) => match *nobody {},
+            Who::Other(_, Standing::Uncovered(why)) => Standing::Uncovered(*why),
+            Who::Other(_, Standing::Invalid) => Standing::Invalid,
+            Who::Other(_, Standing::Conflict) => Standing::Conflict,
+        }
+    }
+
+    /// The record of whoever is covered.
+    pub fn member(&self) -> Option<&Member> {
+        match &self.who {
+            Who::Covered(member) => Some(member),
+            Who::Other(..) => None,
+        }
+    }
+
+    /// Says that rows of the person contradict each other, whatever this one says.
+    pub fn contradict(&mut self) {
+        self.mark = None;
+        self.who = Who::Other(self.reference_id().clone(), Standing::Conflict);
+    }
 }
 
 /// Whether an export wants a person on a roster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<M = Member> {
     /// Covered today, with this record.
-    Covered(Box<Member>),
+    Covered(M),
     /// The file says, or implies by its dates, that the person is not covered today.
     Uncovered(Uncovered),
     /// The row cannot be used. Invalid is not absent: a covered person stays covered.
@@ -260,13 +309,7 @@ mod tests {
     }
 
     fn person(reference_id: &str, line: u64) -> Person {
-        Person {
-            reference_id: id(reference_id),
-            line,
-            group: None,
-            standing: Standing::Uncovered(Uncovered::Terminated),
-            mark: None,
-        }
+        Person::new(&id(reference_id), line, None, Standing::Uncovered(Uncovered::Terminated))
     }
 
     #[test]
@@ -286,7 +329,7 @@ mod tests {
 
         // E2 has a whole row on line 3, and perhaps another on line 4.
         let joined = reading(open("E2", 4));
-        assert_eq!(joined.get(&id("E2")).map(|person| &person.standing), Some(&Standing::Conflict));
+        assert_eq!(joined.get(&id("E2")).map(Person::standing), Some(Standing::Conflict));
         assert_eq!((&joined.unidentified[..], joined.invalid_rows), (&[4][..], 1));
     }
 }

@@ -14,8 +14,8 @@ use crate::control::Refusal;
 use crate::export::problem::{Severity, likes};
 use crate::intake::spool::{Spool, SpoolError};
 use crate::report::SCHEMA;
+use crate::roster::Reading;
 use crate::roster::ids::{PlanId, SourceName};
-use crate::roster::{Reading, Standing};
 use crate::sync::examine::{self, ExamineError};
 
 use super::{Context, Ending, Failure, render};
@@ -226,7 +226,7 @@ async fn check_file(
 }
 
 fn say_reading(context: &Context, reading: &Reading) -> std::io::Result<()> {
-    let covered = reading.people.iter().filter(|person| matches!(person.standing, Standing::Covered(_))).count();
+    let covered = reading.people.iter().filter(|person| person.member().is_some()).count();
     if context.screen.is_json() {
         let object = json!({
             "schema": SCHEMA, "rows": reading.rows, "invalid_rows": reading.invalid_rows, "people": reading.people.len(),

@@ -102,10 +102,10 @@ impl<'a> Place<'_, 'a> {
         let mut decisions = Vec::with_capacity(base.len().max(wanted.len()));
         let mut base = base.into_iter().peekable();
         for person in wanted {
-            while let Some(one) = base.next_if(|one| one.entry.member.reference_id < person.reference_id) {
+            while let Some(one) = base.next_if(|one| one.entry.member.reference_id < *person.reference_id()) {
                 decisions.extend(self.unnamed(one));
             }
-            match base.next_if(|one| one.entry.member.reference_id == person.reference_id) {
+            match base.next_if(|one| one.entry.member.reference_id == *person.reference_id()) {
                 Some(one) => decisions.extend(self.known(one, person)),
                 None => decisions.extend(self.newcomer(person)),
             }
@@ -136,12 +136,12 @@ impl<'a> Place<'_, 'a> {
         if !self.is_own(one.entry) {
             return Some(self.owned_elsewhere(one, Some(person)));
         }
-        let id = &person.reference_id;
-        Some(match &person.standing {
+        let id = person.reference_id();
+        Some(match person.standing() {
             Standing::Covered(member) => self.named(one, person, member),
             Standing::Uncovered(_) if self.is_decided_elsewhere(one) => return None,
             Standing::Uncovered(Uncovered::Between) if self.aim(id).is_none() => stays(one, Class::Unchanged),
-            Standing::Uncovered(why) => leaves(one.entry, *why),
+            Standing::Uncovered(why) => leaves(one.entry, why),
             Standing::Invalid | Standing::Conflict if self.aim(id).is_some() => self.on_the_way(one.entry),
             Standing::Invalid => doubtful(one, Doubt::Invalid, "invalid"),
             Standing::Conflict => doubtful(one, Doubt::Conflict, "conflict"),
@@ -172,8 +172,8 @@ impl<'a> Place<'_, 'a> {
         if self.is_leaving(&one.entry.member.reference_id) {
             return self.on_the_way(one.entry);
         }
-        match person.map(|person| &person.standing) {
-            Some(Standing::Covered(member)) if **member != one.entry.member => {
+        match person.map(Person::standing) {
+            Some(Standing::Covered(member)) if *member != one.entry.member => {
                 stays(one, Class::Kept(Doubt::OtherSource(one.entry.origin.source.clone())))
             }
             Some(Standing::Covered(_) | Standing::Uncovered(_) | Standing::Invalid | Standing::Conflict) | None => {
@@ -198,12 +198,12 @@ impl<'a> Place<'_, 'a> {
         let Some(person) = self.input.reading.get(&entry.member.reference_id) else {
             return Some(if aim.is_some() { self.on_the_way(entry) } else { self.absent(one) });
         };
-        Some(match (&person.standing, &person.group) {
+        Some(match (person.standing(), &person.group) {
             (Standing::Uncovered(_), _) | (Standing::Covered(_), Some(_)) if self.is_decided_elsewhere(one) => {
                 return None;
             }
             (Standing::Uncovered(Uncovered::Between), _) if aim.is_none() => stays(one, Class::Unchanged),
-            (Standing::Uncovered(why), _) => leaves(entry, *why),
+            (Standing::Uncovered(why), _) => leaves(entry, why),
             (Standing::Covered(_), Some(to)) if aim == Some(to) => self.on_the_way(entry),
             (Standing::Covered(member), Some(to)) => {
                 let fields = entry.member.changed_fields(member);
@@ -241,8 +241,8 @@ impl<'a> Place<'_, 'a> {
 
     /// A person whom the group does not know, or nothing when the export does not want them covered.
     fn newcomer(&self, person: &'a Person) -> Option<Decision<'a>> {
-        let id = &person.reference_id;
-        let doubt = match &person.standing {
+        let id = person.reference_id();
+        let doubt = match person.standing() {
             Standing::Covered(member) => match self.whereabouts.other_than(self.group, id) {
                 None => return Some(self.joins(person, member)),
                 Some((_, owner)) if owner != self.input.source => Doubt::OtherSource(owner.clone()),
@@ -264,9 +264,9 @@ impl<'a> Place<'_, 'a> {
     }
 
     fn joins(&self, person: &'a Person, member: &'a Member) -> Decision<'a> {
-        let is_former = self.baseline.is_some_and(|baseline| baseline.is_former(&person.reference_id));
+        let is_former = self.baseline.is_some_and(|baseline| baseline.is_former(&member.reference_id));
         Decision {
-            reference_id: &person.reference_id,
+            reference_id: &member.reference_id,
             class: if is_former { Class::Returning } else { Class::New },
             before: None,
             after: Some(Record::Fresh { member, line: person.line, subscribed: &member.plan_id }),

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 
 use crate::roster::ids::ReferenceId;
 use crate::roster::member::{Field, Member, Texts};
-use crate::roster::{Entry, Reading, Standing};
+use crate::roster::{Entry, Reading};
 
 use super::{Class, Doubt, GroupPlan, Record, mutants};
 
@@ -102,8 +102,7 @@ pub(super) fn keep_former(reading: &Reading, groups: &mut [GroupPlan<'_>]) {
     let listed: HashMap<&ReferenceId, Likeness<'_>> = on_no_roster_here
         .filter_map(|(group, decision)| {
             let person = reading.get(decision.reference_id).filter(|person| person.group.as_ref() == Some(group))?;
-            let Standing::Covered(member) = &person.standing else { return None };
-            Some((decision.reference_id, Likeness::of(member)))
+            Some((decision.reference_id, Likeness::of(person.member()?)))
         })
         .collect();
     // As good as always, and the rest looks at everybody.

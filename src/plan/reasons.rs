@@ -34,9 +34,9 @@ fn reason(input: &Input<'_>, group: &GroupPlan<'_>, decision: &Decision<'_>) -> 
 /// What the row says.
 fn stated(group: &GroupPlan<'_>, person: &Person) -> (&'static str, Option<u64>, String) {
     let line = Some(person.line);
-    match (&person.standing, &person.group) {
+    match (person.standing(), &person.group) {
         (Standing::Uncovered(why), _) => {
-            let (rule, why) = words(*why);
+            let (rule, why) = words(why);
             (rule, line, why.to_owned())
         }
         (Standing::Covered(_), Some(to)) if to != group.group => {

@@ -46,12 +46,8 @@ pub struct Asked {
 pub fn ask(wanted: &Wanted<'_>, baseline: &Baseline, name: &str) -> Asked {
     let mut asked = Asked { reading: Reading::default(), kept: Vec::new(), joined_since: BTreeSet::new() };
     let covered = baseline.covered();
-    let person = |entry: &Entry, standing| Person {
-        reference_id: entry.member.reference_id.clone(),
-        line: entry.origin.line,
-        group: Some(wanted.group.clone()),
-        standing,
-        mark: None,
+    let person = |entry: &Entry, standing| {
+        Person::new(&entry.member.reference_id, entry.origin.line, Some(wanted.group.clone()), standing)
     };
     for entry in wanted.roster {
         let id = &entry.member.reference_id;
@@ -61,7 +57,7 @@ pub fn ask(wanted: &Wanted<'_>, baseline: &Baseline, name: &str) -> Asked {
                 reason: format!("{} here: covered in {group} now", crate::report::NOT_ADDED),
             }),
             Some(_) | None => {
-                asked.reading.people.push(person(entry, Standing::Covered(Box::new(entry.member.clone()))));
+                asked.reading.people.push(person(entry, Standing::Covered(entry.member.clone())));
             }
         }
     }
@@ -72,7 +68,7 @@ pub fn ask(wanted: &Wanted<'_>, baseline: &Baseline, name: &str) -> Asked {
         }
         if let Some(group) = wanted.came_from.get(id) {
             // Out of here and not back there would be out of everywhere.
-            asked.reading.people.push(person(entry, Standing::Covered(Box::new(entry.member.clone()))));
+            asked.reading.people.push(person(entry, Standing::Covered(entry.member.clone())));
             let reason = format!("still covered: was in {group} before, where this revert cannot put the person back");
             asked.kept.push(KeptMember { reference_id: id.clone(), reason });
             continue;
@@ -82,7 +78,7 @@ pub fn ask(wanted: &Wanted<'_>, baseline: &Baseline, name: &str) -> Asked {
         }
         asked.reading.people.push(person(entry, Standing::Uncovered(Uncovered::Terminated)));
     }
-    asked.reading.people.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+    asked.reading.people.sort_by(|a, b| a.reference_id().cmp(b.reference_id()));
     asked.reading.rows = asked.reading.people.len() as u64;
     asked.reading.groups.insert(wanted.group.clone(), name.to_owned());
     asked

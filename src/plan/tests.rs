@@ -71,8 +71,8 @@ fn entry(reference_id: &str, source: &str) -> Entry {
 }
 
 fn entry_of(person: Person, source: &str) -> Entry {
-    let Standing::Covered(member) = person.standing else { panic!("nobody is covered") };
-    Entry { member: *member, ..entry("E1", source) }
+    let member = person.member().expect("the person is covered");
+    Entry { member: member.clone(), ..entry("E1", source) }
 }
 
 fn ids(payload: &[Entry]) -> Vec<&str> {
@@ -80,11 +80,11 @@ fn ids(payload: &[Entry]) -> Vec<&str> {
 }
 
 fn person(reference_id: &str, in_group: Option<&str>, standing: Standing) -> Person {
-    Person { reference_id: id(reference_id), line: 7, group: in_group.map(group), standing, mark: None }
+    Person::new(&id(reference_id), 7, in_group.map(group), standing)
 }
 
 fn covered(reference_id: &str, in_group: &str) -> Person {
-    person(reference_id, Some(in_group), Standing::Covered(Box::new(member(reference_id, "Erie"))))
+    person(reference_id, Some(in_group), Standing::Covered(member(reference_id, "Erie")))
 }
 
 fn gone(reference_id: &str) -> Person {
@@ -138,7 +138,7 @@ impl Case {
     fn file(mut self, people: Vec<Person>) -> Self {
         self.rows = people.len() as u64;
         self.people = people;
-        self.people.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+        self.people.sort_by(|a, b| a.reference_id().cmp(b.reference_id()));
         self
     }
 
@@ -232,7 +232,7 @@ fn a_file_that_says_what_is_confirmed_changes_nothing() {
 
 #[test]
 fn each_person_falls_into_the_class_that_the_file_says() {
-    let changed = person("E2", Some("acme"), Standing::Covered(Box::new(member("E2", "Buffalo"))));
+    let changed = person("E2", Some("acme"), Standing::Covered(member("E2", "Buffalo")));
     let gone = person("E3", Some("acme"), Standing::Uncovered(Uncovered::Terminated));
     let case = || {
         Case::confirmed(&["E1", "E2", "E3"])
@@ -318,7 +318,7 @@ fn absence_from_one_source_never_touches_the_people_of_another() {
 
 #[test]
 fn a_person_of_another_source_keeps_that_sources_record() {
-    let other = person("P9", Some("acme"), Standing::Covered(Box::new(member("P9", "Buffalo"))));
+    let other = person("P9", Some("acme"), Standing::Covered(member("P9", "Buffalo")));
     let case = Case::confirmed(&[]).file(vec![other]).with(|case| case.confirmed[0].1.push(entry("P9", "payroll")));
     assert_eq!(case.class_of("P9"), Class::Kept(Doubt::OtherSource(SourceName::parse("payroll").unwrap())));
 }
@@ -347,7 +347,7 @@ fn plan_with<const N: usize, T>(
     let run = RunId::parse("run_1").unwrap();
     let source = SourceName::parse(HRIS).unwrap();
     let baselines = baselines.into_iter().map(|(name, baseline)| (group(name), baseline)).collect();
-    people.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+    people.sort_by(|a, b| a.reference_id().cmp(b.reference_id()));
     let reading = Reading { rows: people.len() as u64, people, ..Reading::default() };
     let input = Input {
         run: &run,
@@ -746,7 +746,7 @@ fn an_id_given_to_somebody_else_changes_nobody() {
     let mut other = member("E1", "Erie");
     assert!(other.set_value(Field::LastName, Some("Someone")));
     other.date_of_birth = "2001-01-01".parse().unwrap();
-    let case = Case::confirmed(&["E1"]).file(vec![person("E1", Some("acme"), Standing::Covered(Box::new(other)))]);
+    let case = Case::confirmed(&["E1"]).file(vec![person("E1", Some("acme"), Standing::Covered(other))]);
     assert_eq!(case.class_of("E1"), Class::Kept(Doubt::AnotherPerson));
 }
 
@@ -759,7 +759,7 @@ fn a_person_under_a_new_id_is_not_added_beside_the_old_one() {
 fn renumbered(from: &str, to: &str) -> Person {
     let mut member = member(from, "Erie");
     member.reference_id = id(to);
-    person(to, Some("acme"), Standing::Covered(Box::new(member)))
+    person(to, Some("acme"), Standing::Covered(member))
 }
 
 /// `E1` of two members has another id in the file that confirms the absence of the old one.
@@ -789,14 +789,14 @@ fn a_group_is_not_kept_from_being_emptied_by_somebody_who_may_not_join_it() {
 
 #[test]
 fn the_old_id_of_a_person_stays_while_the_new_one_is_held_and_goes_when_it_is_released() {
-    let covered = |id: &str| person(id, Some("acme"), Standing::Covered(Box::new(member(id, "Erie"))));
+    let covered = |id: &str| person(id, Some("acme"), Standing::Covered(member(id, "Erie")));
     let listed = named("E", 30);
     let case = || {
         let mut renumbered = member("E0005", "Erie");
         let members: Vec<&str> = listed.iter().map(String::as_str).collect();
         let gone = renumbered.reference_id.clone();
         renumbered.reference_id = id("F0005");
-        let new = person("F0005", Some("acme"), Standing::Covered(Box::new(renumbered)));
+        let new = person("F0005", Some("acme"), Standing::Covered(renumbered));
         let rest = listed.iter().filter(|it| it.as_str() != gone.as_str()).map(|it| covered(it));
         Case::confirmed(&members).file(rest.chain([new]).collect()).with(|case| case.confirm_absence = 1)
     };
@@ -817,13 +817,7 @@ fn a_renumbered_file_is_held_whole() {
     let people = listed.iter().map(|old| {
         let mut renumbered = member(old, "Erie");
         renumbered.reference_id = id(&format!("9{old}"));
-        Person {
-            reference_id: renumbered.reference_id.clone(),
-            line: 2,
-            group: Some(group("acme")),
-            standing: Standing::Covered(Box::new(renumbered)),
-            mark: None,
-        }
+        person(old, Some("acme"), Standing::Covered(renumbered))
     });
     let case = Case::confirmed(&listed)
         .file(people.collect())
@@ -877,7 +871,7 @@ fn file_guards_draw_their_line_where_the_config_says() {
     let moved = |count: usize| {
         let people = listed.iter().enumerate().map(|(at, id)| {
             let city = if at < count { "Buffalo" } else { "Erie" };
-            person(id, Some("acme"), Standing::Covered(Box::new(member(id, city))))
+            person(id, Some("acme"), Standing::Covered(member(id, city)))
         });
         Case::confirmed(&listed)
             .file(people.collect())
@@ -950,8 +944,8 @@ fn random_case(covered_before: &[bool], file: &[Says], has_unidentified: bool, c
     let people = PEOPLE.iter().zip(file).filter_map(|(id, says)| {
         let standing = match says {
             Says::Nothing => return None,
-            Says::Covered => Standing::Covered(Box::new(member(id, "Erie"))),
-            Says::Moved => Standing::Covered(Box::new(member(id, "Buffalo"))),
+            Says::Covered => Standing::Covered(member(id, "Erie")),
+            Says::Moved => Standing::Covered(member(id, "Buffalo")),
             Says::Ended => Standing::Uncovered(Uncovered::Terminated),
             Says::Invalid => Standing::Invalid,
             Says::Conflict => Standing::Conflict,

@@ -225,7 +225,7 @@ impl Familiar {
         }
         let mut scratch = Vec::new();
         for person in &reading.people {
-            let member = match &person.standing {
+            let member = match person.standing() {
                 Standing::Covered(member) => Some(MemberDigest::of(member, &mut scratch)),
                 Standing::Uncovered(_) => None,
                 Standing::Invalid | Standing::Conflict => continue,
@@ -240,7 +240,7 @@ impl Familiar {
                 None if member.is_some() => (NO_ROW, i32::MIN),
                 None => continue,
             };
-            let key = PersonKey::of(person.reference_id.as_str());
+            let key = PersonKey::of(person.reference_id().as_str());
             rows.push((person.line, FamiliarRow::new(row, key, (group, member), until)));
         }
         // In the order of the file, in which the next one most likely comes.

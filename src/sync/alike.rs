@@ -247,7 +247,7 @@ impl Compared {
             })
         };
         let mut spoken_of = PersonKeys::default();
-        spoken_of.extend(reading.people.iter().map(|person| key(&person.reference_id)));
+        spoken_of.extend(reading.people.iter().map(|person| key(person.reference_id())));
         spoken_of.extend(lost.map(key));
         if let Some(busy) = &self.busy {
             busy.each_id(|id| spoken_of.insert(key(id)));

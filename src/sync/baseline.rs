@@ -76,7 +76,7 @@ impl Glimpse {
         }
         let named: HashSet<&GroupRef> = reading.people.iter().filter_map(|person| person.group.as_ref()).collect();
         let arriving: Vec<String> = known.arriving().map(ToString::to_string).collect();
-        let people = reading.people.iter().map(|person| person.reference_id.as_str());
+        let people = reading.people.iter().map(|person| person.reference_id().as_str());
         let people: HashSet<&str> = people.chain(arriving.iter().map(String::as_str)).collect();
         let mut near = Vec::new();
         for group in of_others {

@@ -183,13 +183,13 @@ pub(super) fn has_dates(source: &Source) -> bool {
 pub(super) fn digest(reading: &Reading) -> u64 {
     let mut hasher = DefaultHasher::new();
     for person in &reading.people {
-        person.reference_id.as_str().hash(&mut hasher);
+        person.reference_id().as_str().hash(&mut hasher);
         person.group.as_ref().map(crate::roster::ids::GroupRef::as_str).hash(&mut hasher);
-        match &person.standing {
+        match person.standing() {
             Standing::Covered(member) => fingerprint::of(member).hash(&mut hasher),
             // That an end gets older changes nobody's coverage.
             Standing::Uncovered(Uncovered::EndedLongAgo) => (0_u8, Uncovered::Terminated as u8).hash(&mut hasher),
-            Standing::Uncovered(why) => (0_u8, *why as u8).hash(&mut hasher),
+            Standing::Uncovered(why) => (0_u8, why as u8).hash(&mut hasher),
             Standing::Invalid => 1_u8.hash(&mut hasher),
             Standing::Conflict => 2_u8.hash(&mut hasher),
         }

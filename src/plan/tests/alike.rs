@@ -42,7 +42,7 @@ pub(super) fn assert_counting_changes_nothing(plan: &Plan<'_>, input: &Input<'_>
             let is_own = entry.origin.source == *input.source;
             let is_as_said = said.is_some_and(|person| {
                 let is_here = person.group.as_ref() == Some(group);
-                is_here && matches!(&person.standing, Standing::Covered(member) if **member == entry.member)
+                is_here && matches!(person.standing(), Standing::Covered(member) if *member == entry.member)
             });
             let is_sure = is_idle && groups_of(id) == 1 && !lost.contains(id);
             is_sure && if is_own { is_as_said && entry.subscribed_plan == entry.member.plan_id } else { said.is_none() }
@@ -53,7 +53,7 @@ pub(super) fn assert_counting_changes_nothing(plan: &Plan<'_>, input: &Input<'_>
         baseline.confirmed =
             Some(ConfirmedRoster::new(group.clone(), listed, roster.former().to_vec(), roster.confirmed_at));
         let alike: BTreeSet<&ReferenceId> = alike.iter().map(|entry| &entry.member.reference_id).collect();
-        reading.people.retain(|person| !alike.contains(&person.reference_id));
+        reading.people.retain(|person| !alike.contains(&person.reference_id()));
     }
     let counted = super::super::plan(Input { reading: &reading, baselines: &baselines, ..*input });
     assert_eq!(outcome(&counted), outcome(plan));

@@ -174,8 +174,8 @@ fn a_person_who_moves_with_another_name_and_birth_date_is_perhaps_somebody_else(
     other.date_of_birth = "1999-09-09".parse().unwrap();
     let case = || {
         two_groups(&["E1", "E2"], &["E9"], &[("E1", "acme"), ("E9", "bolt")])
-            .with(|case| case.people.push(person("E2", Some("bolt"), Standing::Covered(Box::new(other.clone())))))
-            .with(|case| case.people.sort_by(|a, b| a.reference_id.cmp(&b.reference_id)))
+            .with(|case| case.people.push(person("E2", Some("bolt"), Standing::Covered(other.clone()))))
+            .with(|case| case.people.sort_by(|a, b| a.reference_id().cmp(b.reference_id())))
     };
     assert_eq!(payload_of(case(), "acme"), ["E1", "E2"]);
     assert_eq!(payload_of(case(), "bolt"), ["E9"]);
@@ -208,7 +208,7 @@ fn whoever_is_between_two_groups_is_neither_lost_nor_counted_again() {
         let with = |standing: Option<Person>| {
             let mut people = others();
             people.extend(standing);
-            people.sort_by(|a, b| a.reference_id.cmp(&b.reference_id));
+            people.sort_by(|a, b| a.reference_id().cmp(b.reference_id()));
             people
         };
         // The same again: nothing to send, nothing to count.
@@ -267,7 +267,7 @@ fn somebody_whom_only_a_roster_without_results_may_cover_is_removed_by_a_roster(
 fn with_plan(plan: &str, replace_plans: bool) -> Case {
     let mut wanted = member("E2", "Erie");
     wanted.plan_id = PlanId::parse(plan).unwrap();
-    let person = person("E2", Some("acme"), Standing::Covered(Box::new(wanted)));
+    let person = person("E2", Some("acme"), Standing::Covered(wanted));
     Case::confirmed(&["E1", "E2"])
         .file(vec![covered("E1", "acme"), person])
         .with(|case| case.replace_plans = replace_plans)
@@ -311,7 +311,7 @@ fn too_many_new_plans_at_once_wait_for_a_person() {
     let people = all.iter().map(|who| {
         let mut wanted = member(who, "Erie");
         wanted.plan_id = PlanId::parse("pln_silver").unwrap();
-        person(who, Some("acme"), Standing::Covered(Box::new(wanted)))
+        person(who, Some("acme"), Standing::Covered(wanted))
     });
     let case = Case::confirmed(&all)
         .file(people.collect())

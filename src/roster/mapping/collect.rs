@@ -9,14 +9,15 @@ use super::cells::Cells;
 use super::eligibility::{self, Today};
 use super::findings::Findings;
 use super::identity;
-use super::people::{Claim, Draft, Settler};
+use super::people::{Draft, Settler};
 use super::record::Reader;
 use super::words::{GroupWord, PlanWord, Words};
 use crate::export::Row;
 use crate::export::problem::Code;
 use crate::roster::familiar::Mark;
 use crate::roster::ids::ReferenceId;
-use crate::roster::{OpenRow, Reading, Uncovered};
+use crate::roster::member::Member;
+use crate::roster::{OpenRow, Person, Reading, Standing, Uncovered};
 
 /// Takes the rows of one file and gives a [`Reading`]. Several may share the rows of a file between them.
 pub struct Collector {
@@ -62,7 +63,7 @@ impl Collector {
             self.invalid_rows += 1;
         }
         if row.is_open() {
-            let reference_id = draft.as_ref().map(|draft| draft.id.clone());
+            let reference_id = draft.as_ref().map(|draft| draft.person.reference_id().clone());
             self.open = Some(OpenRow { line: row.line(), reference_id, is_invalid });
         }
         self.drafts.extend(draft);
@@ -107,11 +108,11 @@ impl Collector {
         }
         let cells = Cells::new(row, &self.bound.rules.placeholders);
         let id = identity::read(&self.bound, cells, &mut self.findings)?;
-        Some(self.claim(id, row))
+        Some(self.claim(&id, row))
     }
 
     /// Group and time come first: what somebody is not covered for need not be right.
-    fn claim(&mut self, id: ReferenceId, row: &Row<'_>) -> Draft {
+    fn claim(&mut self, id: &ReferenceId, row: &Row<'_>) -> Draft {
         let Self { bound, today, words, findings, .. } = self;
         let (line, cells) = (row.line(), Cells::new(row, &bound.rules.placeholders));
         let group_cell = bound.group.as_ref().map_or("", |column| cells.trimmed(column));
@@ -119,22 +120,23 @@ impl Collector {
             GroupWord::Group(group) => (Some(group), None),
             GroupWord::Problem(problem) => (None, Some(problem)),
             GroupWord::Ignored => {
-                let claim = Claim::Uncovered(Uncovered::Ignored);
-                return Draft { id, line, group: None, start: None, claim, mark: None };
+                let person = Person::new(id, line, None, Standing::Uncovered(Uncovered::Ignored));
+                return Draft { person, start: None };
             }
         };
         let period = eligibility::read(bound, cells, words, *today, findings);
         let start = period.start;
         if let Today::Uncovered(why) = period.today {
-            let claim = Claim::Uncovered(why);
-            return Draft { id, line, group, start, mark: mark(row, &claim, period.until, findings), claim };
+            let mut person = Person::new(id, line, group, Standing::Uncovered(why));
+            person.mark = mark(row, person.standing(), period.until, findings);
+            return Draft { person, start };
         }
         let plan_cell = bound.plan.as_ref().map_or("", |column| cells.trimmed(column));
         let plan = match words.plan(&bound.rules, plan_cell) {
             PlanWord::Plan(plan) => Some(plan),
             PlanWord::Waived if period.today == Today::Covered => {
-                let claim = Claim::Uncovered(Uncovered::Waived);
-                return Draft { id, line, group, start, claim, mark: None };
+                let person = Person::new(id, line, group, Standing::Uncovered(Uncovered::Waived));
+                return Draft { person, start };
             }
             PlanWord::Waived => None,
             PlanWord::Problem(problem) => {
@@ -145,33 +147,34 @@ impl Collector {
         if let Some(problem) = group_problem {
             findings.note(problem.code, bound.group.as_ref(), &problem.message);
         }
-        let member = Reader { bound, cells, today: *today, findings }.member(&id, plan);
-        let claim = match member {
-            Some(member) if !findings.row_is_invalid() => Claim::Covered(Box::new(member)),
-            Some(_) | None => Claim::Invalid,
+        let member = Reader { bound, cells, today: *today, findings }.member(id, plan);
+        let standing = match member {
+            Some(member) if !findings.row_is_invalid() => Standing::Covered(member),
+            Some(_) | None => Standing::Invalid,
         };
-        let mark = mark(row, &claim, period.until, findings).filter(|_| is_plainly_born(&claim, *today));
-        Draft { id, line, group, start, claim, mark }
+        let mut person = Person::new(id, line, group, standing);
+        let mark = mark(row, person.standing(), period.until, findings);
+        person.mark = mark.filter(|_| is_plainly_born(person.member(), *today));
+        Draft { person, start }
     }
 }
 
 /// What a row may be known by in the next export: nothing where there is anything to say of it.
-fn mark(row: &Row<'_>, claim: &Claim, until: NaiveDate, findings: &Findings) -> Option<Mark> {
-    let is_settled = match claim {
-        Claim::Covered(_)
-        | Claim::Uncovered(Uncovered::Terminated | Uncovered::EndedLongAgo | Uncovered::NotStarted) => true,
-        Claim::Uncovered(Uncovered::Between | Uncovered::Waived | Uncovered::Ignored) | Claim::Invalid => false,
+fn mark(row: &Row<'_>, standing: Standing<&Member>, until: NaiveDate, findings: &Findings) -> Option<Mark> {
+    let is_settled = match standing {
+        Standing::Covered(_)
+        | Standing::Uncovered(Uncovered::Terminated | Uncovered::EndedLongAgo | Uncovered::NotStarted) => true,
+        Standing::Uncovered(Uncovered::Between | Uncovered::Waived | Uncovered::Ignored)
+        | Standing::Invalid
+        | Standing::Conflict => false,
     };
     let row = row.digest().filter(|_| is_settled && findings.row_is_clean())?;
     Some(Mark { row, until })
 }
 
 /// Whether the birth date is read alike all year: of two digits, this year's may mean this century from some day on.
-fn is_plainly_born(claim: &Claim, today: NaiveDate) -> bool {
-    match claim {
-        Claim::Covered(member) => !matches!(today.year() - member.date_of_birth.year(), 0 | 100),
-        Claim::Uncovered(_) | Claim::Invalid => true,
-    }
+fn is_plainly_born(member: Option<&Member>, today: NaiveDate) -> bool {
+    member.is_none_or(|member| !matches!(today.year() - member.date_of_birth.year(), 0 | 100))
 }
 
 impl fmt::Debug for Collector {

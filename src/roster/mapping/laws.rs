@@ -79,10 +79,10 @@ proptest! {
     fn everybody_with_an_id_is_there_once_and_every_doubt_has_an_error(rows in rows(13)) {
         let reading = read(&source(), &rows);
         let ids: BTreeSet<&str> = rows.iter().map(|row| row[0].as_str()).filter(|id| !id.is_empty()).collect();
-        prop_assert!(reading.people.iter().map(|person| person.reference_id.as_str()).eq(ids));
+        prop_assert!(reading.people.iter().map(|person| person.reference_id().as_str()).eq(ids));
         for person in &reading.people {
-            if matches!(person.standing, Standing::Invalid | Standing::Conflict) {
-                let id = person.reference_id.as_str();
+            if matches!(person.standing(), Standing::Invalid | Standing::Conflict) {
+                let id = person.reference_id().as_str();
                 let told = reading.problems.iter().any(|problem| {
                     problem.code.severity() == Severity::Error && problem.reference_id.as_deref() == Some(id)
                 });
@@ -183,8 +183,8 @@ fn quirk(name: &str, day: u8, source: &Source) -> Option<Reading> {
 
 /// The covered people by id, with what is sent about them.
 fn sent(reading: &Reading) -> BTreeMap<String, fingerprint::Fingerprint> {
-    let covered = reading.people.iter().filter(|person| matches!(person.standing, Standing::Covered(_)));
-    covered.map(|person| (person.reference_id.to_string(), fingerprint::of(member(person)))).collect()
+    let covered = reading.people.iter().filter(|person| matches!(person.standing(), Standing::Covered(_)));
+    covered.map(|person| (person.reference_id().to_string(), fingerprint::of(member(person)))).collect()
 }
 
 fn errors(reading: &Reading) -> Vec<Code> {
@@ -212,8 +212,8 @@ fn stray_blanks_change_nothing_and_placeholders_empty_optional_fields_only() {
     let reading = quirk("placeholders_spaces", 0, &adp()).unwrap();
     assert_eq!(errors(&reading), []);
     for (person, base) in reading.people.iter().zip(&base.people) {
-        assert_eq!(person.reference_id, base.reference_id);
-        if let Standing::Covered(record) = &person.standing {
+        assert_eq!(person.reference_id(), base.reference_id());
+        if let Standing::Covered(record) = person.standing() {
             for field in record.changed_fields(member(base)).iter() {
                 assert!(matches!(field, Field::Email | Field::Phone | Field::AddressLine2), "{field:?}");
             }
@@ -241,7 +241,7 @@ fn line_breaks_in_addresses_become_blanks() {
     let lines: Vec<&str> = reading
         .people
         .iter()
-        .filter_map(|person| match &person.standing {
+        .filter_map(|person| match person.standing() {
             Standing::Covered(member) => member.texts().address_line_2,
             Standing::Uncovered(_) | Standing::Invalid | Standing::Conflict => None,
         })

@@ -14,7 +14,6 @@ use compact_str::CompactString;
 use super::bind::Bound;
 use super::findings::Findings;
 use crate::export::problem::Code;
-use crate::roster::familiar::Mark;
 use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Person, Standing, Uncovered};
@@ -25,31 +24,22 @@ const NAMED_LINES: usize = 10;
 /// What tells people apart when ids do not.
 const WHO: [Field; 3] = [Field::FirstName, Field::LastName, Field::DateOfBirth];
 
-/// What one row claims about a person.
+/// What one row says about a person.
+#[derive(Clone)]
 pub(super) struct Draft {
-    pub(super) id: ReferenceId,
-    pub(super) line: u64,
-    pub(super) group: Option<GroupRef>,
+    pub(super) person: Person,
     /// The first day of the row's period.
     pub(super) start: Option<NaiveDate>,
-    pub(super) claim: Claim,
-    /// What the row may be known by, where nothing was found in it.
-    pub(super) mark: Option<Mark>,
-}
-
-/// The claim itself.
-pub(super) enum Claim {
-    Covered(Box<Member>),
-    Uncovered(Uncovered),
-    Invalid,
 }
 
 impl Draft {
     /// Whether the row speaks about today: it covers, waives, or might.
     fn is_current(&self) -> bool {
-        match self.claim {
-            Claim::Covered(_) | Claim::Invalid | Claim::Uncovered(Uncovered::Waived) => true,
-            Claim::Uncovered(
+        match self.person.standing() {
+            Standing::Covered(_) | Standing::Invalid | Standing::Conflict | Standing::Uncovered(Uncovered::Waived) => {
+                true
+            }
+            Standing::Uncovered(
                 Uncovered::Terminated
                 | Uncovered::EndedLongAgo
                 | Uncovered::Between
@@ -66,41 +56,29 @@ impl Draft {
 
     /// Which of a person's rows decides: the lowest.
     fn rank(&self, latest: Option<NaiveDate>) -> u8 {
-        match self.claim {
-            Claim::Invalid if self.counts(latest) => 0,
-            Claim::Covered(_) if self.counts(latest) => 1,
-            Claim::Uncovered(Uncovered::Waived) if self.counts(latest) => 2,
-            Claim::Uncovered(Uncovered::Between) => 3,
-            Claim::Uncovered(Uncovered::Terminated) => 4,
-            Claim::Uncovered(Uncovered::EndedLongAgo) => 5,
-            Claim::Uncovered(Uncovered::NotStarted) => 6,
-            Claim::Uncovered(Uncovered::Ignored) => 7,
-            Claim::Invalid | Claim::Covered(_) | Claim::Uncovered(Uncovered::Waived) => 8,
+        match self.person.standing() {
+            Standing::Invalid | Standing::Conflict if self.counts(latest) => 0,
+            Standing::Covered(_) if self.counts(latest) => 1,
+            Standing::Uncovered(Uncovered::Waived) if self.counts(latest) => 2,
+            Standing::Uncovered(Uncovered::Between) => 3,
+            Standing::Uncovered(Uncovered::Terminated) => 4,
+            Standing::Uncovered(Uncovered::EndedLongAgo) => 5,
+            Standing::Uncovered(Uncovered::NotStarted) => 6,
+            Standing::Uncovered(Uncovered::Ignored) => 7,
+            Standing::Invalid | Standing::Conflict | Standing::Covered(_) | Standing::Uncovered(Uncovered::Waived) => 8,
         }
     }
 
     fn is_invalid(&self) -> bool {
-        matches!(self.claim, Claim::Invalid)
+        self.person.standing() == Standing::Invalid
     }
 
     fn is_waived(&self) -> bool {
-        matches!(self.claim, Claim::Uncovered(Uncovered::Waived))
+        self.person.standing() == Standing::Uncovered(Uncovered::Waived)
     }
 
-    fn member(&self) -> Option<&Member> {
-        match &self.claim {
-            Claim::Covered(member) => Some(member),
-            Claim::Uncovered(_) | Claim::Invalid => None,
-        }
-    }
-
-    fn into_person(self) -> Person {
-        let standing = match self.claim {
-            Claim::Covered(member) => Standing::Covered(member),
-            Claim::Uncovered(why) => Standing::Uncovered(why),
-            Claim::Invalid => Standing::Invalid,
-        };
-        Person { reference_id: self.id, line: self.line, group: self.group, standing, mark: self.mark }
+    fn id(&self) -> &ReferenceId {
+        self.person.reference_id()
     }
 }
 
@@ -127,17 +105,26 @@ impl<'b> Settler<'b> {
 
     pub(super) fn settle(mut self, mut drafts: Vec<Draft>) -> Settled {
         // Stable, and so quick where the file, or what each thread had of it, is sorted already.
-        drafts.sort_by(|a, b| a.id.cmp(&b.id).then(a.line.cmp(&b.line)));
-        self.settled.people.reserve_exact(drafts.len());
-        let mut drafts = drafts.into_iter().peekable();
-        while let Some(draft) = drafts.next() {
+        drafts.sort_by(|a, b| a.id().cmp(b.id()).then(a.person.line.cmp(&b.person.line)));
+        // Nearly everybody has one row. The others' are put aside, so that a million drafts become people where they lie.
+        let mut further = Vec::new();
+        drafts.dedup_by(|draft, first| {
+            let is_further = draft.id() == first.id();
+            if is_further {
+                further.push(draft.clone());
+            }
+            is_further
+        });
+        let mut further = further.into_iter().peekable();
+        let person = |first: Draft| {
             let mut more = Vec::new();
-            while let Some(next) = drafts.next_if(|next| next.id == draft.id) {
+            while let Some(next) = further.next_if(|next| next.id() == first.id()) {
                 more.push(next);
             }
-            let person = if more.is_empty() { draft.into_person() } else { self.join(draft, more) };
-            self.settled.people.push(person);
-        }
+            if more.is_empty() { first.person } else { self.join(first, more) }
+        };
+        let people = drafts.into_iter().map(person).collect();
+        self.settled.people = people;
         self.hold_ids_that_differ_in_case();
         self.settled
     }
@@ -146,7 +133,7 @@ impl<'b> Settler<'b> {
     fn join(&mut self, first: Draft, more: Vec<Draft>) -> Person {
         let rows = || std::iter::once(&first).chain(&more);
         let latest = rows().filter(|row| row.is_current()).filter_map(|row| row.start).max();
-        let lines: Vec<u64> = rows().map(|row| row.line).collect();
+        let lines: Vec<u64> = rows().map(|row| row.person.line).collect();
         let group = shared_group(rows().filter(|row| row.counts(latest)));
         let differing = self.contradiction(&rows().collect::<Vec<_>>(), latest);
         if !differing.is_empty() {
@@ -163,32 +150,29 @@ impl<'b> Settler<'b> {
                 differing.join(", ")
             );
             self.note(&first, Code::Conflict, differing.first().copied(), message);
-            return Person {
-                reference_id: first.id,
-                line: first.line,
-                group,
-                standing: Standing::Conflict,
-                mark: None,
-            };
+            let mut person = Person { group, ..first.person };
+            person.contradict();
+            return person;
         }
         let rank = rows().map(|row| row.rank(latest)).min().unwrap_or_default();
         let group = if rank == 0 { group } else { shared_group(rows().filter(|row| row.rank(latest) == rank)) };
         let first_of_rank = |best: Draft, row: Draft| if row.rank(latest) < best.rank(latest) { row } else { best };
         let beyond_first = rows().filter(|row| !row.is_invalid()).skip(1).count() as u64;
         let deciding = more.into_iter().fold(first, first_of_rank);
-        self.settled.joined.insert(deciding.line, beyond_first);
-        if deciding.member().is_some() {
+        self.settled.joined.insert(deciding.person.line, beyond_first);
+        if deciding.person.member().is_some() {
             let message = format_args!("{} are about one person and were read as one.", named(&lines));
             self.note(&deciding, Code::RowsJoined, None, message);
         }
         // Known by one of its rows it would be known by half of what is said.
-        Person { group, mark: None, ..deciding.into_person() }
+        Person { group, mark: None, ..deciding.person }
     }
 
     /// The headers in which rows that count contradict each other.
     fn contradiction(&self, rows: &[&Draft], latest: Option<NaiveDate>) -> Vec<&'b str> {
         let bound = self.bound;
-        let covered: Vec<(&Draft, &Member)> = rows.iter().filter_map(|row| Some((*row, row.member()?))).collect();
+        let covered: Vec<(&Draft, &Member)> =
+            rows.iter().filter_map(|row| Some((*row, row.person.member()?))).collect();
         let Some((first, member)) = covered.first() else { return Vec::new() };
         // Two groups contradict each other in any period: a later one does not say that the earlier has ended.
         let mut who: Vec<Field> = Vec::new();
@@ -200,7 +184,7 @@ impl<'b> Settler<'b> {
             // One of them changes in a life; two of them at once are another person under the same id.
             is_somebody_else |= before + 1 < who.len();
         }
-        let is_in_two_groups = covered.iter().any(|(row, _)| row.group != first.group);
+        let is_in_two_groups = covered.iter().any(|(row, _)| row.person.group != first.person.group);
         if is_in_two_groups || is_somebody_else {
             let group = is_in_two_groups.then(|| bound.group.as_ref().map_or("group", |column| &*column.name));
             who.sort_unstable();
@@ -230,13 +214,13 @@ impl<'b> Settler<'b> {
     fn hold_ids_that_differ_in_case(&mut self) {
         let people = self.settled.people.iter().enumerate();
         let mut folded: Vec<(CompactString, usize)> = people
-            .filter(|(_, person)| person.reference_id.as_str().chars().any(char::is_alphabetic))
-            .map(|(at, person)| (CompactString::from_str_to_lowercase(person.reference_id.as_str()), at))
+            .filter(|(_, person)| person.reference_id().as_str().chars().any(char::is_alphabetic))
+            .map(|(at, person)| (CompactString::from_str_to_lowercase(person.reference_id().as_str()), at))
             .collect();
         folded.sort_unstable();
         for alike in folded.chunk_by(|a, b| a.0 == b.0).filter(|alike| 1 < alike.len()) {
             let ignored = Standing::Uncovered(Uncovered::Ignored);
-            let is_ours = |at: usize| self.settled.people.get(at).is_some_and(|person| person.standing != ignored);
+            let is_ours = |at: usize| self.settled.people.get(at).is_some_and(|person| person.standing() != ignored);
             if !alike.iter().any(|(_, at)| is_ours(*at)) {
                 continue;
             }
@@ -252,13 +236,12 @@ impl<'b> Settler<'b> {
         let header = self.bound.id.last().map(|column| &*column.name);
         let Settled { people, findings, rows_lost, joined } = &mut self.settled;
         let Some(person) = people.get_mut(at) else { return };
-        if !matches!(person.standing, Standing::Invalid | Standing::Conflict) {
+        if !matches!(person.standing(), Standing::Invalid | Standing::Conflict) {
             *rows_lost += 1 + joined.get(&person.line).unwrap_or(&0);
         }
-        person.standing = Standing::Conflict;
-        person.mark = None;
+        person.contradict();
         findings.begin(person.line);
-        findings.identify(&person.reference_id);
+        findings.identify(person.reference_id());
         let mut lines = lines.to_vec();
         lines.sort_unstable();
         let message =
@@ -267,15 +250,15 @@ impl<'b> Settler<'b> {
     }
 
     fn note(&mut self, row: &Draft, code: Code, header: Option<&str>, message: fmt::Arguments<'_>) {
-        self.settled.findings.begin(row.line);
-        self.settled.findings.identify(&row.id);
+        self.settled.findings.begin(row.person.line);
+        self.settled.findings.identify(row.id());
         self.settled.findings.note_header(code, header, message);
     }
 }
 
 /// The group that rows agree on; rows without a readable one do not disagree.
 fn shared_group<'d>(rows: impl Iterator<Item = &'d Draft>) -> Option<GroupRef> {
-    let mut groups = rows.filter_map(|row| row.group.as_ref());
+    let mut groups = rows.filter_map(|row| row.person.group.as_ref());
     let first = groups.next()?;
     groups.all(|group| group == first).then(|| first.clone())
 }
