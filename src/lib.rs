@@ -30,6 +30,7 @@ pub mod daemon;
 pub mod deliver;
 pub mod export;
 pub mod intake;
+mod parallel;
 pub mod plan;
 pub mod report;
 pub mod roster;

@@ -54,7 +54,7 @@ impl<'a> Row<'a> {
     /// Whether something stands behind the last column of the header: an unquoted delimiter may have shifted the cells. Empty
     /// cells there are only trailing delimiters.
     pub fn is_long(&self) -> bool {
-        self.record.iter().skip(self.n_columns).any(|cell| !is_blank(cell))
+        (self.n_columns..self.len()).any(|at| !is_blank(self.cell(at)))
     }
 
     /// Whether the file ends with this row and without a line end: it may be cut off.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::parallel;
 use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Absence, Entry, Person, Standing, Uncovered};
@@ -19,22 +20,20 @@ pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
     }
     let whereabouts = Whereabouts::new(input.baselines, input.source);
     let names: BTreeSet<&GroupRef> = wanted.keys().copied().chain(input.baselines.keys()).collect();
-    names
-        .into_iter()
-        .filter_map(|group| {
-            let people = wanted.remove(group).unwrap_or_default();
-            let at = Place { input, whereabouts: &whereabouts, group, baseline: input.baselines.get(group) };
-            let is_named = !people.is_empty() || input.reading.groups.contains_key(group);
-            let is_touched = is_named || at.has_own_members();
-            is_touched.then(|| GroupPlan {
-                group,
-                name: input.reading.groups.get(group).map(String::as_str),
-                decisions: at.decisions(&people),
-                is_held: false,
-                baseline: at.baseline,
-            })
+    let groups = names.into_iter().map(|group| (group, wanted.remove(group).unwrap_or_default())).collect();
+    let plans = parallel::each(groups, |(group, people)| {
+        let at = Place { input, whereabouts: &whereabouts, group, baseline: input.baselines.get(group) };
+        let is_named = !people.is_empty() || input.reading.groups.contains_key(group);
+        let is_touched = is_named || at.has_own_members();
+        is_touched.then(|| GroupPlan {
+            group,
+            name: input.reading.groups.get(group).map(String::as_str),
+            decisions: at.decisions(&people),
+            is_held: false,
+            baseline: at.baseline,
         })
-        .collect()
+    });
+    plans.into_iter().flatten().collect()
 }
 
 /// Somebody whom a group covers, may cover, or awaits.

@@ -74,7 +74,7 @@ pub(super) fn look(groups: &[GroupPlan<'_>]) -> Identity {
                         identity.drifted += 1;
                     }
                 }
-                (Class::New | Class::Returning, Some(Record::Fresh { member, .. })) => {
+                (Class::New | Class::Returning, Some(Record::Fresh { member, .. })) if !gone.is_empty() => {
                     let Some(former) = gone.get(&Likeness::of(member)) else { continue };
                     identity.renumbered.push(place);
                     identity.former.extend(former.iter().map(|old| (place, *old)));

@@ -1,6 +1,7 @@
 //! A plan as it is told: the stable report, and each doubt in words.
 
 use crate::export::problem::Severity;
+use crate::parallel;
 use crate::report::{
     ChangedMember, FileFacts, GroupReport, KeptMember, MovedIn, MovedOut, NOT_ADDED, PlanReport, PlanVerdict,
     ProblemReport, doubts,
@@ -22,7 +23,7 @@ pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
         verdict: plan.verdict(),
         guards: plan.guards.clone(),
         problems: problems(plan),
-        groups: plan.groups.iter().filter_map(|of| news(plan, of)).collect(),
+        groups: parallel::each(plan.groups.iter().collect(), |of| news(plan, of)).into_iter().flatten().collect(),
         fingerprint: None,
     };
     if report.verdict == PlanVerdict::Hold {

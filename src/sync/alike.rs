@@ -8,12 +8,13 @@
 //! The familiar rows are compared with what is confirmed while the export is read; then both are put together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate};
 use tokio::sync::oneshot;
 
 use crate::config::Source;
+use crate::parallel;
 use crate::plan::Alike;
 use crate::roster::familiar::{Familiar, GroupDigest, MemberDigest, PersonKey, PersonKeys, Recognized};
 use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
@@ -26,8 +27,6 @@ use super::examine::{self, ExamineError, Examined, Surveyed};
 
 /// With more rows than this part to be read again, all are read: it costs no more.
 const MOST_AGAIN: usize = 4;
-/// Rosters are looked through by so many threads.
-const THREADS: usize = 2;
 
 /// What is loaded while an export is read.
 enum Loaded {
@@ -216,10 +215,11 @@ impl Compared {
                 of_group.push(Saying { person: row.person, member: covers.member, at });
             }
         }
-        let idle = in_parallel(to_look_at, |(group, place)| {
+        let idle = parallel::each(to_look_at, |(group, place)| {
             let sayings = place.and_then(|place| sayings.get(place)).map_or(&[][..], Vec::as_slice);
             Idle::load(store, (group, place), sayings.to_vec(), owner)
-        })?;
+        });
+        let idle = idle.into_iter().collect::<Result<Vec<Idle>, StoreError>>()?;
         let mut is_confirmed = vec![false; familiar.rows.len()];
         for at in idle.iter().flat_map(|group| &group.confirmed) {
             if let Some(is_confirmed) = is_confirmed.get_mut(*at as usize) {
@@ -279,7 +279,7 @@ impl Compared {
             return Ok(if is_few { Joined::Again(again) } else { Joined::Whole });
         }
         let named: BTreeSet<&GroupRef> = reading.people.iter().filter_map(|person| person.group.as_ref()).collect();
-        let parts = in_parallel(self.idle.iter().collect(), |group: &Idle| {
+        let parts = parallel::each(self.idle.iter().collect(), |group: &Idle| {
             let of = |of_places: &[usize]| group.place.and_then(|place| of_places.get(place)).copied().unwrap_or(0);
             let others = group.of_others.iter().filter(|person| !spoken_of.contains(**person)).count();
             let counted = Alike { own: of(&alike), of_others: others };
@@ -293,7 +293,8 @@ impl Compared {
                 Some(ConfirmedRoster::new(group.group.clone(), Vec::new(), Vec::new(), DateTime::UNIX_EPOCH))
             };
             Ok((roster, counted, group.members))
-        })?;
+        });
+        let parts = parts.into_iter().collect::<Result<Vec<_>, StoreError>>()?;
         let is_whole = |(roster, counted, members): &(Option<ConfirmedRoster>, Alike, usize)| {
             roster.as_ref().is_some_and(|roster| roster.members().len() + counted.own + counted.of_others == *members)
         };
@@ -343,26 +344,4 @@ impl Idle {
         }
         Ok(idle)
     }
-}
-
-/// Does the same for each of many, on a few threads; in their order. A thread that is done with one takes the next, since one group may be as
-/// large as a thousand others.
-fn in_parallel<T: Send, U: Send>(
-    all: Vec<T>,
-    each: impl Fn(T) -> Result<U, StoreError> + Sync,
-) -> Result<Vec<U>, StoreError> {
-    let rest = Mutex::new(all.into_iter().enumerate());
-    let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work =
-        || std::iter::from_fn(next).map(|(at, one)| Ok((at, each(one)?))).collect::<Result<Vec<_>, StoreError>>();
-    let mut done: Vec<(usize, U)> = Vec::new();
-    std::thread::scope(|scope| {
-        let threads = [(); THREADS].map(|()| scope.spawn(work));
-        for thread in threads {
-            done.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok::<_, StoreError>(())
-    })?;
-    done.sort_unstable_by_key(|(at, _)| *at);
-    Ok(done.into_iter().map(|(_, one)| one).collect())
 }

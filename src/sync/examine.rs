@@ -206,6 +206,7 @@ fn share_out<R: io::Read + Send>(
                     // Nobody takes them any more at the end of the file.
                     drop(give_back.send(rows));
                 }
+                collector.sort();
             }));
         }
         // So that it is gone with the last of them.

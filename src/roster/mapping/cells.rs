@@ -9,17 +9,23 @@ use crate::roster::normalise;
 pub(super) struct Placeholders {
     /// Folded.
     words: Vec<String>,
+    /// Bytes of the longest.
+    longest: usize,
 }
 
 impl Placeholders {
     pub(super) fn new(words: &[String]) -> Self {
-        Self { words: words.iter().map(|word| normalise::fold(word)).collect() }
+        let words: Vec<String> = words.iter().map(|word| normalise::fold(word)).collect();
+        Self { longest: words.iter().map(String::len).max().unwrap_or(0), words }
     }
 
     fn holds(&self, trimmed: &str) -> bool {
-        self.words.iter().any(|word| {
-            if trimmed.is_ascii() { word.eq_ignore_ascii_case(trimmed) } else { *word == normalise::fold(trimmed) }
-        })
+        if !trimmed.is_ascii() {
+            let folded = normalise::fold(trimmed);
+            return self.words.contains(&folded);
+        }
+        // Nearly every cell is longer than "null".
+        trimmed.len() <= self.longest && self.words.iter().any(|word| word.eq_ignore_ascii_case(trimmed))
     }
 }
 

@@ -9,7 +9,7 @@ use super::cells::Cells;
 use super::eligibility::{self, Today};
 use super::findings::Findings;
 use super::identity;
-use super::people::{Draft, Settler};
+use super::people::{self, Draft, Settler};
 use super::record::Reader;
 use super::words::{GroupWord, PlanWord, Words};
 use crate::export::Row;
@@ -67,6 +67,11 @@ impl Collector {
             self.open = Some(OpenRow { line: row.line(), reference_id, is_invalid });
         }
         self.drafts.extend(draft);
+    }
+
+    /// Sorts what has come so far by person. It has to be done at the end anyway; each of several does its part sooner, on its own thread.
+    pub fn sort(&mut self) {
+        people::sort(&mut self.drafts);
     }
 
     /// Takes the rows of another one that reads the same file, as if all had come to this one.

@@ -82,6 +82,11 @@ impl Draft {
     }
 }
 
+/// By person, and those of one by their lines. Stable, and so quick where the file, or what each thread had of it, is sorted already.
+pub(super) fn sort(drafts: &mut [Draft]) {
+    drafts.sort_by(|a, b| a.id().cmp(b.id()).then(a.person.line.cmp(&b.person.line)));
+}
+
 /// Everybody, each once, sorted by reference id.
 pub(super) struct Settled {
     pub(super) people: Vec<Person>,
@@ -104,8 +109,7 @@ impl<'b> Settler<'b> {
     }
 
     pub(super) fn settle(mut self, mut drafts: Vec<Draft>) -> Settled {
-        // Stable, and so quick where the file, or what each thread had of it, is sorted already.
-        drafts.sort_by(|a, b| a.id().cmp(b.id()).then(a.person.line.cmp(&b.person.line)));
+        sort(&mut drafts);
         // Nearly everybody has one row. The others' are put aside, so that a million drafts become people where they lie.
         let mut further = Vec::new();
         drafts.dedup_by(|draft, first| {
@@ -212,6 +216,12 @@ impl<'b> Settler<'b> {
 
     /// Of ids that differ only in upper and lower case nobody can say whether they are one person.
     fn hold_ids_that_differ_in_case(&mut self) {
+        let ids = || self.settled.people.iter().map(|person| person.reference_id().as_str());
+        let is_in_one_case = ids().all(|id| id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_lowercase()))
+            || ids().all(|id| id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()));
+        if is_in_one_case {
+            return;
+        }
         let people = self.settled.people.iter().enumerate();
         let mut folded: Vec<(CompactString, usize)> = people
             .filter(|(_, person)| person.reference_id().as_str().chars().any(char::is_alphabetic))

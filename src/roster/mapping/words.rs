@@ -1,9 +1,10 @@
 //! Cells that are words of the company: groups, plans, states of employment. A file repeats a few of them over and over, so
 //! each is worked out once and remembered. Collectors that share a file have words of their own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use compact_str::CompactString;
+use hashbrown::HashMap;
 
 use super::Rules;
 use crate::config::{GroupFrom, Unmapped};

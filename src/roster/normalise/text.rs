@@ -57,12 +57,19 @@ pub fn fold(raw: &str) -> String {
 
 fn is_tidy(trimmed: &str) -> bool {
     let mut after_blank = false;
+    if trimmed.is_ascii() {
+        return trimmed.bytes().all(|byte| {
+            let tidy = if byte == b' ' { !after_blank } else { byte.is_ascii_graphic() };
+            after_blank = byte == b' ';
+            tidy
+        });
+    }
     let single_blanks = trimmed.chars().all(|c| {
         let tidy = if c == ' ' { !after_blank } else { !c.is_whitespace() && !is_hidden(c) };
         after_blank = c == ' ';
         tidy
     });
-    single_blanks && (trimmed.is_ascii() || is_nfc_quick(trimmed.chars()) == IsNormalized::Yes)
+    single_blanks && is_nfc_quick(trimmed.chars()) == IsNormalized::Yes
 }
 
 /// Control characters that are no blanks, and marks that only steer how text is shown. The joiners U+200C and U+200D stay:
