@@ -189,7 +189,7 @@ pub struct Person {
     /// The group that the row names; `None` when that cell is part of the problem, or the group is ignored.
     pub group: Option<GroupRef>,
     /// What their only row may be known by in the next export; none where there was anything to say of it.
-    pub mark: Option<Mark>,
+    pub mark: Option<Box<Mark>>,
     who: Who,
 }
 

@@ -68,6 +68,7 @@ pub fn open<R: Read>(mut input: R, survey: &Survey, format: &Format, wanted: &Wa
             "more rows that are no person (totals, notes, repeated headers) were skipped",
         ),
         stray: Tally::new(Code::Cleaned, "more rows have text behind a closing quote (\"); double quotes inside cells"),
+        makes_digests: true,
         scratch: Vec::new(),
     };
     reader.note_survey(survey);
@@ -113,6 +114,8 @@ pub struct Reader<R> {
     short: Tally,
     skipped: Tally,
     stray: Tally,
+    /// Whether rows that nobody knows get a digest.
+    makes_digests: bool,
     /// Where digests are made.
     scratch: Vec<u8>,
 }
@@ -133,6 +136,11 @@ impl<R: Read> Reader<R> {
     /// What stands between the cells.
     pub fn delimiter(&self) -> u8 {
         self.delimiter
+    }
+
+    /// Hands out rows without what they could be known by in a later export. It takes a tenth of the time.
+    pub fn forget_rows(&mut self) {
+        self.makes_digests = false;
     }
 
     /// Has a thread of this scope stand by, which reads the file ahead once that helps with knowing rows again. It ends behind the last
@@ -218,7 +226,9 @@ impl<R: Read> Reader<R> {
             self.n_rows += self.records.pass_over(known)?;
             let Some(place) = self.records.next(&mut self.record)? else { break };
             let is_plain = place.is_terminated && place.stray_quote.is_none() && self.n_named <= self.record.len();
-            let digest = is_plain.then(|| RowDigest::of_cells(&self.record, self.delimiter, &mut self.scratch));
+            let is_asked_for = self.makes_digests || !known.is_empty();
+            let digest = (is_plain && is_asked_for)
+                .then(|| RowDigest::of_cells(&self.record, self.delimiter, &mut self.scratch));
             if digest.is_some_and(|digest| known.pass_over(digest, place.line)) {
                 self.n_rows += 1;
                 continue;

@@ -17,15 +17,39 @@ const FINGERPRINT_DIGITS: usize = 16;
 
 /// The plan as people and scripts are told it.
 pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
-    let mut report = PlanReport {
+    let groups = plan.groups.iter().filter_map(|of| news(plan, of)).collect();
+    with_groups(about_all(plan, file), groups)
+}
+
+/// The same, with what `each` makes of each group. What was decided about a group goes as soon as it is told: of a million people
+/// decisions and what is told of them need not be in memory at one time.
+pub fn tell<T: Send>(
+    plan: &mut Plan<'_>,
+    file: Option<FileFacts>,
+    each: impl Fn(&GroupPlan<'_>) -> T + Sync,
+) -> (PlanReport, Vec<T>) {
+    let report = about_all(plan, file);
+    let groups = std::mem::take(&mut plan.groups);
+    let told = parallel::each(groups, |of| (news(plan, &of), each(&of)));
+    let (groups, made): (Vec<_>, Vec<T>) = told.into_iter().unzip();
+    (with_groups(report, groups.into_iter().flatten().collect()), made)
+}
+
+/// All that is told but what changes in each group.
+fn about_all(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
+    PlanReport {
         source: plan.input.source.clone(),
         file,
         verdict: plan.verdict(),
         guards: plan.guards.clone(),
         problems: problems(plan),
-        groups: parallel::each(plan.groups.iter().collect(), |of| news(plan, of)).into_iter().flatten().collect(),
+        groups: Vec::new(),
         fingerprint: None,
-    };
+    }
+}
+
+fn with_groups(mut report: PlanReport, groups: Vec<GroupReport>) -> PlanReport {
+    report.groups = groups;
     if report.verdict == PlanVerdict::Hold {
         report.fingerprint = Some(fingerprint(&report));
     }
@@ -102,6 +126,8 @@ pub fn group(whole: &Plan<'_>, plan: &GroupPlan<'_>) -> GroupReport {
     for decision in &plan.decisions {
         place(decision, &mut report);
     }
+    // Of a first load it is everybody.
+    report.new.shrink_to_fit();
     report
 }
 

@@ -213,10 +213,10 @@ pub struct Familiar {
 }
 
 impl Familiar {
-    /// Of an export that was just read, with the rows that were passed over in it.
-    pub fn of((context, today): (Context, NaiveDate), passed_over: Option<&Recognized>, reading: &Reading) -> Self {
+    /// Of an export that was just read, with the rows that were passed over in it. Everybody goes who was read: they would be in memory
+    /// twice.
+    pub fn of((context, today): (Context, NaiveDate), passed_over: Option<&Recognized>, reading: Reading) -> Self {
         let mut groups = Groups::default();
-        // They are put together while everybody of a first load is in memory.
         let at_most = reading.people.len() + passed_over.map_or(0, Recognized::len);
         let mut rows: Vec<(u64, FamiliarRow)> = Vec::with_capacity(at_most);
         for (line, row, group) in passed_over.into_iter().flat_map(Recognized::passed_over) {
@@ -224,7 +224,7 @@ impl Familiar {
             rows.push((line, FamiliarRow::new(row.row, row.person, (group, row.member()), row.until)));
         }
         let mut scratch = Vec::new();
-        for person in &reading.people {
+        for person in reading.people {
             let member = match person.standing() {
                 Standing::Covered(member) => Some(MemberDigest::of(member, &mut scratch)),
                 Standing::Uncovered(_) => None,
@@ -234,8 +234,8 @@ impl Familiar {
                 let name = reading.groups.get(group).map_or("", String::as_str);
                 groups.at(group, name)
             });
-            let (row, until) = match person.mark {
-                Some(Mark { row, until }) => (row, until.num_days_from_ce()),
+            let (row, until) = match person.mark.as_deref() {
+                Some(Mark { row, until }) => (*row, until.num_days_from_ce()),
                 // It is read every time, and still says who is in a group.
                 None if member.is_some() => (NO_ROW, i32::MIN),
                 None => continue,

@@ -40,7 +40,7 @@ macro_rules! id {
             /// # Errors
             /// [`BadId`] when the text is blank, too long or holds control characters.
             pub fn parse(text: &str) -> Result<Self, BadId> {
-                check_id(text).map(|text| Self(text.into()))
+                check_id(text).map(|text| Self(CompactString::from(text).into()))
             }
 
             /// The id as text.
@@ -70,7 +70,7 @@ macro_rules! id {
 
         impl From<$name> for CompactString {
             fn from(id: $name) -> Self {
-                Self::from(&*id.0)
+                Self::from(id.as_str())
             }
         }
 
@@ -89,7 +89,7 @@ id! {
 }
 id! {
     /// A group's `external_reference_id`: our name for it, unique in the organization.
-    GroupRef(Arc<str>)
+    GroupRef(Arc<CompactString>)
 }
 id! {
     /// A group's id in the API (`grp_…`).
@@ -97,7 +97,7 @@ id! {
 }
 id! {
     /// A plan's id in the API (`pln_…`).
-    PlanId(Arc<str>)
+    PlanId(Arc<CompactString>)
 }
 id! {
     /// The API's id of one member sync request (`grpmsr_…`).
@@ -105,11 +105,11 @@ id! {
 }
 id! {
     /// The name of a configured source.
-    SourceName(Arc<str>)
+    SourceName(Arc<CompactString>)
 }
 id! {
     /// One pass over one export, or a scheduled re-check; sorts by time.
-    RunId(Arc<str>)
+    RunId(Arc<CompactString>)
 }
 id! {
     /// One member sync request of one group, as we know it before the API does; sorts by time.
@@ -121,7 +121,7 @@ macro_rules! unshared {
         impl $name {
             /// The same name in memory of its own. Two threads that keep cloning one name wait for each other every time.
             pub fn unshared(&self) -> Self {
-                Self(Arc::from(&*self.0))
+                Self(Arc::new(CompactString::clone(&self.0)))
             }
         }
     };

@@ -78,6 +78,7 @@ pub struct Surveyed {
     path: PathBuf,
     survey: Survey,
     sha256: Hash,
+    is_only_looked_at: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +88,12 @@ enum Hash {
 }
 
 impl Surveyed {
+    /// Reads rows without what they would be known by in the next export: nothing will be remembered of this one.
+    #[must_use]
+    pub fn to_look_at(self) -> Self {
+        Self { is_only_looked_at: true, ..self }
+    }
+
     /// The SHA-256 of the file's bytes, in lower-case hexadecimal.
     ///
     /// # Errors
@@ -111,7 +118,7 @@ pub async fn survey(path: &Path, source: &Source) -> Result<Surveyed, ExamineErr
     let survey = blocking(move || Ok(export::survey(open(&opened)?, &format)?)).await?;
     let hashed = path.to_owned();
     let hashing = tokio::task::spawn_blocking(move || Ok(export::sha256(open(&hashed)?)?));
-    Ok(Surveyed { path: path.to_owned(), survey, sha256: Hash::UnderWay(hashing) })
+    Ok(Surveyed { path: path.to_owned(), survey, sha256: Hash::UnderWay(hashing), is_only_looked_at: false })
 }
 
 /// The last pass: what the rows say. Those that are `familiar` are passed over, if they were read under the same header and
@@ -126,9 +133,15 @@ pub async fn read(
     familiar: Option<Recognized>,
 ) -> Result<Examined, ExamineError> {
     let (path, survey, source) = (surveyed.path.clone(), surveyed.survey.clone(), source.clone());
+    let is_only_looked_at = surveyed.is_only_looked_at;
     let (name, read) = blocking(move || {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok((name, read_now(&path, &survey, &source, today, familiar)?))
+        let mapping = Mapping::new(&source);
+        let mut reader = export::open(open(&path)?, &survey, &source.format, &mapping.wanted())?;
+        if is_only_looked_at {
+            reader.forget_rows();
+        }
+        Ok((name, read_now(reader, &mapping, &source, today, familiar)?))
     })
     .await?;
     let Read { reading, context, recognized } = read;
@@ -153,14 +166,12 @@ struct Read {
 
 /// [`read`], on this thread and some more.
 fn read_now(
-    path: &Path,
-    survey: &Survey,
+    reader: Reader<File>,
+    mapping: &Mapping,
     source: &Source,
     today: NaiveDate,
     familiar: Option<Recognized>,
 ) -> Result<Read, ExamineError> {
-    let mapping = Mapping::new(source);
-    let reader = export::open(open(path)?, survey, &source.format, &mapping.wanted())?;
     let Source { format, columns, group, plan, eligibility, .. } = source;
     let context =
         Context::of(reader.header().names(), reader.delimiter(), &(format, columns, group, plan, eligibility));

@@ -11,7 +11,7 @@ use crate::export::problem::Broken;
 use crate::plan::{self, Approval, Plan, reasons};
 use crate::report::{Arrival, Batch, Counts, FileFacts, PlanReport, Reason};
 use crate::roster::familiar::Familiar;
-use crate::roster::ids::{GroupRef, ReferenceId, RunId, SourceName};
+use crate::roster::ids::{BatchId, GroupRef, ReferenceId, RunId, SourceName};
 use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 use crate::store::{AcceptedExport, FileEnding, GroupRecord, Packed, Store, StoreError, Work};
 
@@ -125,27 +125,27 @@ impl Desk {
                 approval,
                 now,
             };
-            let plan = plan::plan(input);
+            let mut plan = plan::plan(input);
             let file = FileFacts { name: examined.name, sha256: examined.sha256, rows: examined.reading.rows };
-            let mut report = plan::summary::report(&plan, Some(file));
+            let counts = plan.counts();
+            let batches = if purpose.is_carried_out() { batches(store, &plan, now) } else { BTreeMap::new() };
+            let (mut report, works) = plan::summary::tell(&mut plan, Some(file), |group| {
+                batches.get(group.group).map(|batch| work(store, group, batch, &input)).transpose()
+            });
+            let works = works.into_iter().filter_map(Result::transpose).collect::<Result<Vec<Packed>, StoreError>>()?;
             let ids: BTreeMap<&GroupRef, &GroupRecord> = groups.iter().map(|record| (&record.group, record)).collect();
             for group in &mut report.groups {
                 group.group_id = ids.get(&group.group).and_then(|record| record.id.clone());
             }
-            // Before the payloads, which take memory as well: this takes twice what stays of it.
-            let familiar = purpose
-                .is_carried_out()
-                .then(|| Familiar::of(examined.context, examined.recognized.as_ref(), &examined.reading));
-            Ok(Planned {
-                counts: plan.counts(),
-                works: if purpose.is_carried_out() { works(store, &plan, &input)? } else { Vec::new() },
-                is_held_whole: plan.is_held_whole,
-                absences: plan.absences,
-                losses: plan.losses,
-                ending,
-                familiar,
-                report,
-            })
+            let Plan { is_held_whole, absences, losses, .. } = plan;
+            let familiar = if purpose.is_carried_out() {
+                Some(Familiar::of(examined.context, examined.recognized.as_ref(), examined.reading))
+            } else {
+                // To give back the memory of a million people takes a tenth of the whole, and nobody need wait for it.
+                std::thread::spawn(move || drop(examined.reading));
+                None
+            };
+            Ok(Planned { counts, works, is_held_whole, absences, losses, ending, familiar, report })
         });
         Ok(planned.await?)
     }
@@ -184,6 +184,7 @@ impl Desk {
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let today = today(source, export.as_of, self.clock.now());
         self.look_at_inbox(source).await?;
+        let survey = async { Ok(survey.await?.to_look_at()) };
         let looked = self.look(source, survey, today).await?;
         let (examined, known) = match looked {
             Ok((examined, known)) => (Examined { name: export.name.clone(), ..examined }, known),
@@ -202,22 +203,26 @@ impl Desk {
 }
 
 /// One batch for each group whose roster changes.
-fn works(store: &Store, plan: &Plan<'_>, input: &plan::Input<'_>) -> Result<Vec<Packed>, StoreError> {
-    if plan.is_held_whole {
-        return Ok(Vec::new());
-    }
-    let changed = plan.groups.iter().filter(|group| group.is_changed());
-    let work = |group: &plan::GroupPlan<'_>| {
-        let payload = whole_payload(store, group, input)?;
-        let (id, removals) = (store.ids().batch(input.now), group.removals().map(|removals| removals as u64));
-        let mut batch = Batch::pending(id, input.run.clone(), group.group.clone(), payload.len(), removals);
-        batch.moves_in = group.moves_in().into_iter().map(Arrival::from).collect();
-        batch.moves_out = group.moves_out();
-        batch.reasons = reasons::of_removals(input, group);
-        batch.reasons.extend(earlier_reasons(store, group)?);
-        Work { batch, payload }.pack()
-    };
-    changed.map(work).collect()
+fn batches(store: &Store, plan: &Plan<'_>, now: DateTime<Utc>) -> BTreeMap<GroupRef, BatchId> {
+    let changed = plan.groups.iter().filter(|group| !plan.is_held_whole && group.is_changed());
+    changed.map(|group| (group.group.clone(), store.ids().batch(now))).collect()
+}
+
+/// What a group's batch is to deliver.
+fn work(
+    store: &Store,
+    group: &plan::GroupPlan<'_>,
+    id: &BatchId,
+    input: &plan::Input<'_>,
+) -> Result<Packed, StoreError> {
+    let payload = whole_payload(store, group, input)?;
+    let removals = group.removals().map(|removals| removals as u64);
+    let mut batch = Batch::pending(id.clone(), input.run.clone(), group.group.clone(), payload.len(), removals);
+    batch.moves_in = group.moves_in().into_iter().map(Arrival::from).collect();
+    batch.moves_out = group.moves_out();
+    batch.reasons = reasons::of_removals(input, group);
+    batch.reasons.extend(earlier_reasons(store, group)?);
+    Work { batch, payload }.pack()
 }
 
 /// The whole roster to submit: with those for whom nothing changes.

@@ -133,7 +133,7 @@ impl Collector {
         let start = period.start;
         if let Today::Uncovered(why) = period.today {
             let mut person = Person::new(id, line, group, Standing::Uncovered(why));
-            person.mark = mark(row, person.standing(), period.until, findings);
+            person.mark = mark(row, person.standing(), period.until, findings).map(Box::new);
             return Draft { person, start };
         }
         let plan_cell = bound.plan.as_ref().map_or("", |column| cells.trimmed(column));
@@ -159,7 +159,7 @@ impl Collector {
         };
         let mut person = Person::new(id, line, group, standing);
         let mark = mark(row, person.standing(), period.until, findings);
-        person.mark = mark.filter(|_| is_plainly_born(person.member(), *today));
+        person.mark = mark.filter(|_| is_plainly_born(person.member(), *today)).map(Box::new);
         Draft { person, start }
     }
 }
