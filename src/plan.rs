@@ -356,19 +356,18 @@ pub enum Record<'a> {
         member: &'a Member,
         /// The row's line.
         line: u64,
-        /// The plan that the API is believed to have the person on.
-        subscribed: &'a PlanId,
+        /// The plan that the API is believed to have the person on then.
+        subscribed: Subscribed,
     },
 }
 
-impl Record<'_> {
-    /// What would be submitted, and the plan that the API would have the person on.
-    fn submitted(&self) -> (&Member, &PlanId) {
-        match self {
-            Self::Same(entry) => (&entry.member, &entry.subscribed_plan),
-            Self::Fresh { member, subscribed, .. } => (member, subscribed),
-        }
-    }
+/// Which plan the API is believed to have somebody on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribed {
+    /// That of the record: they join with it.
+    AsWanted,
+    /// The one that they are on: the API does not apply another one to a known member.
+    AsBefore,
 }
 
 /// The classes of change (`design.md` 3).
@@ -530,13 +529,16 @@ impl Plan<'_> {
 impl GroupPlan<'_> {
     /// The roster to submit, sorted by reference id: all of it but for people who are counted instead of listed.
     pub fn payload(&self, input: &Input<'_>) -> Vec<Entry> {
-        let record = |decision: &Decision<'_>| match decision.after? {
-            Record::Same(entry) => Some(entry.clone()),
-            Record::Fresh { member, line, subscribed } => Some(Entry {
-                member: member.clone(),
-                origin: Origin { source: input.source.clone(), run: input.run.clone(), line },
-                subscribed_plan: subscribed.clone(),
-            }),
+        let record = |decision: &Decision<'_>| {
+            let (member, subscribed) = decision.submitted()?;
+            match decision.after? {
+                Record::Same(entry) => Some(entry.clone()),
+                Record::Fresh { line, .. } => Some(Entry {
+                    member: member.clone(),
+                    origin: Origin { source: input.source.clone(), run: input.run.clone(), line },
+                    subscribed_plan: subscribed.clone(),
+                }),
+            }
         };
         self.decisions.iter().filter_map(record).collect()
     }
@@ -551,7 +553,7 @@ impl GroupPlan<'_> {
             return true;
         }
         let heading_for = self.baseline.map_or(&[][..], Baseline::heading_for);
-        let after = self.decisions.iter().filter_map(|decision| decision.after.as_ref().map(Record::submitted));
+        let after = self.decisions.iter().filter_map(Decision::submitted);
         let is_other = !after.eq(heading_for.iter().map(|entry| (&entry.member, &entry.subscribed_plan)));
         // Whom a roster without results may have put on the group is in nothing that is confirmed or queued, and still to be removed.
         let is_queued = self.baseline.is_some_and(|baseline| baseline.queued.is_some());
@@ -632,13 +634,24 @@ impl GroupPlan<'_> {
 }
 
 impl Decision<'_> {
+    /// What would be submitted, and the plan that the API would have the person on.
+    fn submitted(&self) -> Option<(&Member, &PlanId)> {
+        Some(match self.after? {
+            Record::Same(entry) => (&entry.member, &entry.subscribed_plan),
+            Record::Fresh { member, subscribed, .. } => match (subscribed, self.before) {
+                (Subscribed::AsBefore, Some(before)) => (member, &before.subscribed_plan),
+                (Subscribed::AsBefore, None) | (Subscribed::AsWanted, _) => (member, &member.plan_id),
+            },
+        })
+    }
+
     /// Whether the person leaves the group and joins it again, for another plan.
     fn is_replaced_in(&self, group: &GroupRef) -> bool {
         if self.from != Some(group) {
             return false;
         }
-        let (Some(before), Some(Record::Fresh { subscribed, .. })) = (self.before, &self.after) else { return false };
-        matches!(self.class, Class::Changed(_)) && *subscribed != &before.subscribed_plan
+        let (Some(before), Some((_, subscribed))) = (self.before, self.submitted()) else { return false };
+        matches!(self.class, Class::Changed(_)) && *subscribed != before.subscribed_plan
     }
 
     /// Puts a doubtful person back to what is confirmed.

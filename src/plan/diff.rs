@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
+
 use crate::parallel;
 use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Absence, Entry, Person, Standing, Uncovered};
 
 use super::whereabouts::Whereabouts;
-use super::{Baseline, Class, Decision, Doubt, GroupPlan, Input, Record, mutants};
+use super::{Baseline, Class, Decision, Doubt, GroupPlan, Input, Record, Subscribed, mutants};
 
 /// Decides about every person of every group that the export names or the source has members in.
 pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
-    let mut wanted: BTreeMap<&GroupRef, Vec<&Person>> = BTreeMap::new();
+    let mut wanted: HashMap<&GroupRef, Vec<&Person>> = HashMap::new();
     for person in &input.reading.people {
         if let Some(group) = &person.group {
             wanted.entry(group).or_default().push(person);
@@ -160,7 +162,7 @@ impl<'a> Place<'_, 'a> {
             return stays(one, Class::Unchanged);
         }
         let is_joining = is_awaited || is_replaced;
-        let subscribed = if is_joining { &member.plan_id } else { &entry.subscribed_plan };
+        let subscribed = if is_joining { Subscribed::AsWanted } else { Subscribed::AsBefore };
         let after = Record::Fresh { member, line: person.line, subscribed };
         let from = if is_replaced { Some(self.group) } else { from };
         Decision { from, ..decision(entry, Class::Changed(fields), Some(after)) }
@@ -268,7 +270,7 @@ impl<'a> Place<'_, 'a> {
             reference_id: &member.reference_id,
             class: if is_former { Class::Returning } else { Class::New },
             before: None,
-            after: Some(Record::Fresh { member, line: person.line, subscribed: &member.plan_id }),
+            after: Some(Record::Fresh { member, line: person.line, subscribed: Subscribed::AsWanted }),
             from: None,
             to: None,
         }
