@@ -142,7 +142,7 @@ impl<'r> Reader<'r> {
         None
     }
 
-    fn email(&mut self) -> Option<CompactString> {
+    fn email(&mut self) -> Option<Cow<'r, str>> {
         for (column, cell) in self.cells.filled(&self.bound.email) {
             match normalise::email(cell) {
                 Ok(email) => return Some(email),

@@ -95,6 +95,27 @@ impl Part {
 }
 
 fn read(text: &str, order: DateOrder, century: Century) -> Result<NaiveDate, DateProblem> {
+    match plain(text.as_bytes(), order) {
+        Some(date) => Ok(date),
+        None => read_any(text, order, century),
+    }
+}
+
+/// A date as nearly all exports write them, `2021-03-15`, or with slashes in the order of the source; [`read_any`] reads it alike, and
+/// takes ten times as long.
+fn plain(text: &[u8], order: DateOrder) -> Option<NaiveDate> {
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
+    let number = |digits: &[u8]| digits.iter().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?));
+    let (year, month, day) = match (text, order) {
+        ([e, f, g, h, b'-', a, b, b'-', c, d], _) => ([*e, *f, *g, *h], [*a, *b], [*c, *d]),
+        ([a, b, b'/', c, d, b'/', e, f, g, h], DateOrder::Mdy) => ([*e, *f, *g, *h], [*a, *b], [*c, *d]),
+        ([a, b, b'/', c, d, b'/', e, f, g, h], DateOrder::Dmy) => ([*e, *f, *g, *h], [*c, *d], [*a, *b]),
+        _ => return None,
+    };
+    NaiveDate::from_ymd_opt(i32::try_from(number(&year)?).ok()?, number(&month)?, number(&day)?)
+}
+
+fn read_any(text: &str, order: DateOrder, century: Century) -> Result<NaiveDate, DateProblem> {
     let text = without_time(trim(text));
     let mut parts = text.split(['/', '-', '.', ' ', ',']).filter(|token| !token.is_empty()).map(Part::read);
     let mut next = || parts.next().map(|part| part.ok_or(DateProblem::Unreadable)).transpose();
@@ -222,4 +243,24 @@ fn month(name: &str) -> Option<u32> {
         whole || (is_short && month.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
     };
     MONTHS.iter().position(matches).and_then(|at| u32::try_from(at + 1).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_date_is_read_as_any_is(
+            text in "[0-9]{4}-[0-3][0-9]-[0-3][0-9]|[0-3][0-9]/[0-3][0-9]/[0-9]{2,5}|[0-9]{3,5}-[0-9/]{2}-[0-9]{2}",
+            order in prop::sample::select(vec![DateOrder::Mdy, DateOrder::Dmy, DateOrder::Ymd]),
+        ) {
+            let today = NaiveDate::from_ymd_opt(2026, 10, 1).unwrap();
+            if let Some(date) = plain(text.as_bytes(), order) {
+                prop_assert_eq!(read_any(&text, order, Century::Around(today)), Ok(date));
+            }
+        }
+    }
 }

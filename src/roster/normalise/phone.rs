@@ -60,28 +60,29 @@ impl Phone {
             return Err(PhoneProblem::NotANumber);
         }
         let (plus, number) = number.strip_prefix('+').map_or((false, number), |rest| (true, rest));
-        let mut digits = CompactString::const_new("");
+        let (mut all, mut n_digits) = ([0_u8; 11], 0);
         for c in without_decimals(number).chars() {
             if c.is_ascii_digit() {
-                digits.push(c);
+                all.get_mut(n_digits).into_iter().for_each(|place| *place = c as u8);
+                n_digits += 1;
             } else if !is_punctuation(c) {
                 return Err(PhoneProblem::NotANumber);
             }
         }
-        let leading_one = digits.len() == 11 && digits.starts_with('1');
+        let leading_one = n_digits == 11 && all.starts_with(b"1");
         if plus && !leading_one {
             return Err(PhoneProblem::Foreign);
         }
-        if leading_one {
-            digits.remove(0);
-        }
-        if digits.len() != 10 {
-            return Err(PhoneProblem::WrongLength);
-        }
-        let begins_well = |at: usize| digits.as_bytes().get(at).is_some_and(|digit| (b'2'..=b'9').contains(digit));
+        let digits = match all {
+            [b'1', digits @ ..] if leading_one => digits,
+            [digits @ .., _] if n_digits == 10 => digits,
+            [..] => return Err(PhoneProblem::WrongLength),
+        };
+        let begins_well = |at: usize| digits.get(at).is_some_and(|digit| (b'2'..=b'9').contains(digit));
         if !begins_well(0) || !begins_well(3) {
             return Err(PhoneProblem::Unassignable);
         }
+        let digits = CompactString::from_utf8(digits).map_err(|_| PhoneProblem::NotANumber)?;
         Ok(Self { digits, extension_dropped })
     }
 }

@@ -87,6 +87,9 @@ const ALIASES: [(&str, &str); 9] = [
 /// # Errors
 /// [`NotAState`] when the text is none of them.
 pub fn state(raw: &str) -> Result<&'static str, NotAState> {
+    if let [first, second] = raw.as_bytes() {
+        return of_code(*first, *second);
+    }
     let text = text(raw);
     let plain;
     let name = if text.contains(['.', ',']) {
@@ -100,10 +103,14 @@ pub fn state(raw: &str) -> Result<&'static str, NotAState> {
         Some(_) | None => name,
     };
     if let [first, second] = code.as_bytes() {
-        let code = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
-        let at = STATES.binary_search_by(|(known, _)| known.as_bytes().cmp(&code)).map_err(|_| NotAState)?;
-        return STATES.get(at).map(|(code, _)| *code).ok_or(NotAState);
+        return of_code(*first, *second);
     }
     let mut names = STATES.iter().chain(&ALIASES);
     names.find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(code, _)| *code).ok_or(NotAState)
+}
+
+fn of_code(first: u8, second: u8) -> Result<&'static str, NotAState> {
+    let code = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
+    let at = STATES.binary_search_by(|(known, _)| known.as_bytes().cmp(&code)).map_err(|_| NotAState)?;
+    STATES.get(at).map(|(code, _)| *code).ok_or(NotAState)
 }

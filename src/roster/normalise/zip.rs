@@ -42,6 +42,9 @@ impl Zip {
     pub fn read(text: &str) -> Result<Self, NotAZip> {
         let text = trim(text);
         let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if text.len() == 5 && is_number(text) {
+            return Ok(Self { repaired: false, code: text.into() });
+        }
         let whole = text.strip_suffix(".0").filter(|whole| is_number(whole)).unwrap_or(text);
         let (five, four) = match whole.split_once(['-', '\u{2013}', ' ']) {
             Some((five, four)) => (five.trim_end(), four.trim_start()),
