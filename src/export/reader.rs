@@ -186,7 +186,7 @@ impl<R: Read> Reader<R> {
         rows.begin(self.n_named, self.header.names().len());
         while !rows.is_full() {
             let Some((place, digest)) = self.step(known)? else { return Ok(false) };
-            rows.push(place, &self.record, digest);
+            rows.push(place, &mut self.record, digest);
         }
         Ok(true)
     }
