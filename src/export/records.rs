@@ -231,9 +231,9 @@ impl<R: Read> Records<R> {
         }
         // As csv-core does: of CRLF the second is left for whoever looks for the next record.
         let behind = self.start + length + 1;
-        let place = self.place(behind, line)?;
+        self.lines.push(self.buf.get(self.start + length..behind).unwrap_or_default());
         self.start = behind;
-        Ok(place)
+        Ok(Place { line, is_terminated: true, stray_quote: None })
     }
 
     /// Takes on a thread that reads ahead once that is worth it; it has to do this work.

@@ -176,13 +176,21 @@ impl<'r> Reader<'r> {
     }
 
     fn tidy(&mut self, column: &Column, cell: &'r str) -> Option<Cow<'r, str>> {
-        self.fitting(column, cell, normalise::text(cell))
+        match normalise::text(cell) {
+            // Nothing was dropped.
+            Cow::Borrowed(text) => self.short(column, text.into()),
+            text @ Cow::Owned(_) => self.fitting(column, cell, text),
+        }
     }
 
     fn fitting(&mut self, column: &Column, cell: &str, text: Cow<'r, str>) -> Option<Cow<'r, str>> {
         if normalise::hides_characters(cell) {
             self.findings.note(Code::Cleaned, Some(column), "An invisible character was dropped.");
         }
+        self.short(column, text)
+    }
+
+    fn short(&mut self, column: &Column, text: Cow<'r, str>) -> Option<Cow<'r, str>> {
         if normalise::fits(&text) {
             return Some(text);
         }
