@@ -70,7 +70,7 @@ fn entry(reference_id: &str, source: &str) -> Entry {
     Entry { subscribed_plan: member.plan_id.clone(), member, origin }
 }
 
-fn entry_of(person: Person, source: &str) -> Entry {
+fn entry_of(person: &Person, source: &str) -> Entry {
     let member = person.member().expect("the person is covered");
     Entry { member: member.clone(), ..entry("E1", source) }
 }
@@ -407,7 +407,7 @@ fn a_queued_end_is_taken_back_although_too_many_would_join() {
 
 #[test]
 fn whom_another_source_takes_off_under_a_new_id_stays_under_the_old_one() {
-    let renumbered = entry_of(renumbered("E1", "1"), "payroll");
+    let renumbered = entry_of(&renumbered("E1", "1"), "payroll");
     let confirmed = ConfirmedRoster::new(group("acme"), vec![entry("E1", HRIS), entry("E2", HRIS)], Vec::new(), now());
     let under_way = [renumbered, entry("E1", HRIS), entry("E2", HRIS)];
     let baseline = Baseline::new(Some(confirmed), GroupStanding::Ours)

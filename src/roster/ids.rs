@@ -120,6 +120,7 @@ macro_rules! unshared {
     ($name:ident) => {
         impl $name {
             /// The same name in memory of its own. Two threads that keep cloning one name wait for each other every time.
+            #[must_use]
             pub fn unshared(&self) -> Self {
                 Self(Arc::new(CompactString::clone(&self.0)))
             }

@@ -255,11 +255,11 @@ impl Packed {
             Some(state),
             Some(zipcode),
         ];
-        let written = |text: &Option<&str>| {
+        let written = |text: Option<&str>| {
             let (number, length) = text.map_or((0, 0), |text| (text.len() + 1, text.len()));
             length + digits(number).count()
         };
-        let mut piece = String::with_capacity(all.iter().map(written).sum());
+        let mut piece = String::with_capacity(all.into_iter().map(written).sum());
         for text in all {
             piece.extend(digits(text.map_or(0, |text| text.len() + 1)));
             piece.push_str(text.unwrap_or_default());

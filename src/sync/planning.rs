@@ -145,7 +145,7 @@ impl Desk {
                 std::thread::spawn(move || drop(examined.reading));
                 None
             };
-            Ok(Planned { counts, works, is_held_whole, absences, losses, ending, familiar, report })
+            Ok(Planned { report, counts, works, is_held_whole, absences, losses, ending, familiar })
         });
         Ok(planned.await?)
     }

@@ -378,11 +378,10 @@ fn the_first_name_of_a_group_stays() {
 #[test]
 fn plan_cells_lead_to_plans_and_are_never_guessed() {
     let mut source = source();
-    let plan = |source: &Source, cell: &str| match person(source, &[("Plan", cell)]) {
-        (person, problems) => match person.member() {
-            Some(member) => Ok(member.plan_id.to_string()),
-            None => Err(problems.first().map(|problem| problem.code)),
-        },
+    let plan = |source: &Source, cell: &str| {
+        let (person, problems) = person(source, &[("Plan", cell)]);
+        let member = person.member().map(|member| member.plan_id.to_string());
+        member.ok_or_else(|| problems.first().map(|problem| problem.code))
     };
     assert_eq!(plan(&source, " gold"), Ok("pln_gold".into()));
     assert_eq!(plan(&source, "N/A"), Ok("pln_default".into()));

@@ -1,5 +1,7 @@
 //! Dates without a time zone.
 
+use std::ops::Range;
+
 use chrono::{Datelike, NaiveDate};
 use thiserror::Error;
 
@@ -104,15 +106,15 @@ fn read(text: &str, order: DateOrder, century: Century) -> Result<NaiveDate, Dat
 /// A date as nearly all exports write them, `2021-03-15`, or with slashes in the order of the source; [`read_any`] reads it alike, and
 /// takes ten times as long.
 fn plain(text: &[u8], order: DateOrder) -> Option<NaiveDate> {
-    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
-    let number = |digits: &[u8]| digits.iter().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?));
-    let (year, month, day) = match (text, order) {
-        ([e, f, g, h, b'-', a, b, b'-', c, d], _) => ([*e, *f, *g, *h], [*a, *b], [*c, *d]),
-        ([a, b, b'/', c, d, b'/', e, f, g, h], DateOrder::Mdy) => ([*e, *f, *g, *h], [*a, *b], [*c, *d]),
-        ([a, b, b'/', c, d, b'/', e, f, g, h], DateOrder::Dmy) => ([*e, *f, *g, *h], [*c, *d], [*a, *b]),
+    let [year, month, day] = match (text, order) {
+        ([_, _, _, _, b'-', _, _, b'-', _, _], _) => [0..4, 5..7, 8..10],
+        ([_, _, b'/', _, _, b'/', _, _, _, _], DateOrder::Mdy) => [6..10, 0..2, 3..5],
+        ([_, _, b'/', _, _, b'/', _, _, _, _], DateOrder::Dmy) => [6..10, 3..5, 0..2],
         _ => return None,
     };
-    NaiveDate::from_ymd_opt(i32::try_from(number(&year)?).ok()?, number(&month)?, number(&day)?)
+    let digit = |byte: &u8| char::from(*byte).to_digit(10);
+    let number = |at: Range<usize>| text.get(at)?.iter().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?));
+    NaiveDate::from_ymd_opt(i32::try_from(number(year)?).ok()?, number(month)?, number(day)?)
 }
 
 fn read_any(text: &str, order: DateOrder, century: Century) -> Result<NaiveDate, DateProblem> {
