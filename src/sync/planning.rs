@@ -142,7 +142,8 @@ impl Desk {
                 Some(Familiar::of(examined.context, examined.recognized.as_ref(), examined.reading))
             } else {
                 // To give back the memory of a million people takes a tenth of the whole, and nobody need wait for it.
-                std::thread::spawn(move || drop(examined.reading));
+                // Where no thread can be had it is done here.
+                drop(std::thread::Builder::new().spawn(move || drop(examined.reading)));
                 None
             };
             Ok(Planned { report, counts, works, is_held_whole, absences, losses, ending, familiar })
