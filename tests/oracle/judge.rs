@@ -923,8 +923,10 @@ impl Judge {
                 }
                 match wanted.get(&reference).and_then(|wanted| wanted.get(id)) {
                     Some(right) if right.differing(record).is_empty() => {
+                        // As below: whoever became another source's by a file in the wrong inbox is nobody's to mend.
                         let replaces = self.owner(&reference, id).is_some_and(|owner| {
-                            owner.trim_start_matches('s').parse::<usize>().is_ok_and(|source| self.replaces[source])
+                            let number = owner.trim_start_matches('s').parse::<usize>();
+                            !silent(owner) && number.is_ok_and(|source| self.replaces[source])
                         });
                         // Whom the API had before rosterd it keeps on a plan that nobody here can ask for. Once they joined by a
                         // roster, or the records name another plan than the right one, it is rosterd's to mend.
