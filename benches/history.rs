@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rosterd::clock::Clock;
 use rosterd::config::{self, Environment};
 use rosterd::control::server::{Answerer, Body};
@@ -27,13 +27,17 @@ use rosterd::report::{
     Batch, ChangedMember, Counts, FileFacts, GroupReport, Phase, PlanReport, PlanVerdict, Reason, Run, RunState,
     Trigger,
 };
-use rosterd::roster::ids::{BatchId, GroupRef, PlanId, ReferenceId, RequestId, RunId, SourceName};
+use rosterd::roster::ids::{BatchId, GroupRef, ReferenceId, RequestId, RunId, SourceName};
 use rosterd::roster::member::{Field, Member, Texts};
 use rosterd::roster::{ConfirmedRoster, Entry, Origin};
 use rosterd::sandbox::{self, Sandbox};
 use rosterd::store::{BatchChanges, Change, ChangeKind, MemberChange, RunRecord, Store};
 use rosterd::sync::Desk;
 use tokio::sync::mpsc;
+
+mod people;
+
+use people::{entry, id_of};
 
 /// Of each group's changes in a day: the others are changed records.
 const REMOVED_OF_FIVE: usize = 1;
@@ -381,35 +385,4 @@ fn record(run: RunId, now: DateTime<Utc>, batches: Vec<BatchId>, groups: Vec<Gro
 
 fn group_of(number: usize) -> GroupRef {
     GroupRef::parse(&format!("group-{number:05}")).unwrap()
-}
-
-fn id_of(number: usize) -> ReferenceId {
-    ReferenceId::parse(&format!("E{number:08}")).unwrap()
-}
-
-/// Texts as random as names and streets are: what a compressor saves on constant ones says nothing.
-fn entry(run: &RunId, number: usize, random: &mut fastrand::Rng) -> Entry {
-    let mut word = |length: usize| -> String { std::iter::repeat_with(|| random.lowercase()).take(length).collect() };
-    let (first, last, street, city) = (word(6), word(8), word(10), word(7));
-    let born = NaiveDate::from_num_days_from_ce_opt(712_000 + random.i32(0..18_000)).unwrap();
-    let phone = format!("215555{:04}", random.u32(0..10_000));
-    let email = format!("{first}.{last}@example.test");
-    let street = format!("{} {street} Street", random.u32(1..9999));
-    let zipcode = format!("{:05}", random.u32(10_000..99_999));
-    let texts = Texts {
-        first_name: &first,
-        last_name: &last,
-        phone: Some(&phone),
-        email: Some(&email),
-        address_line_1: &street,
-        address_line_2: None,
-        city: &city,
-        state: "PA",
-        zipcode: &zipcode,
-    };
-    Entry {
-        member: Member::new(id_of(number), PlanId::parse("pln_gold").unwrap(), born, &texts),
-        origin: Origin { source: SourceName::parse("hris").unwrap(), run: run.clone(), line: number as u64 + 2 },
-        subscribed_plan: PlanId::parse("pln_gold").unwrap(),
-    }
 }

@@ -24,13 +24,13 @@ pub fn report(plan: &Plan<'_>, file: Option<FileFacts>) -> PlanReport {
 /// The same, with what `each` makes of each group. What was decided about a group goes as soon as it is told: of a million people
 /// decisions and what is told of them need not be in memory at one time.
 pub fn tell<T: Send>(
-    plan: &mut Plan<'_>,
+    mut plan: Plan<'_>,
     file: Option<FileFacts>,
     each: impl Fn(&GroupPlan<'_>) -> T + Sync,
 ) -> (PlanReport, Vec<T>) {
-    let report = about_all(plan, file);
+    let report = about_all(&plan, file);
     let groups = std::mem::take(&mut plan.groups);
-    let told = parallel::each(groups, |of| (news(plan, &of), each(&of)));
+    let told = parallel::each(groups, |of| (news(&plan, &of), each(&of)));
     let (groups, made): (Vec<_>, Vec<T>) = told.into_iter().unzip();
     (with_groups(report, groups.into_iter().flatten().collect()), made)
 }

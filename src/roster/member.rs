@@ -255,13 +255,11 @@ impl Packed {
             Some(state),
             Some(zipcode),
         ];
-        let written = |text: Option<&str>| {
-            let (number, length) = text.map_or((0, 0), |text| (text.len() + 1, text.len()));
-            length + digits(number).count()
-        };
+        let number = |text: Option<&str>| text.map_or(0, |text| text.len() + 1);
+        let written = |text| digits(number(text)).count() + text.map_or(0, str::len);
         let mut piece = String::with_capacity(all.into_iter().map(written).sum());
         for text in all {
-            piece.extend(digits(text.map_or(0, |text| text.len() + 1)));
+            piece.extend(digits(number(text)));
             piece.push_str(text.unwrap_or_default());
         }
         Self(piece.into_boxed_str())

@@ -127,9 +127,10 @@ impl Desk {
             };
             let mut plan = plan::plan(input);
             let file = FileFacts { name: examined.name, sha256: examined.sha256, rows: examined.reading.rows };
-            let counts = plan.counts();
+            let (counts, is_held_whole) = (plan.counts(), plan.is_held_whole);
+            let (absences, losses) = (std::mem::take(&mut plan.absences), std::mem::take(&mut plan.losses));
             let batches = if purpose.is_carried_out() { batches(store, &plan, now) } else { BTreeMap::new() };
-            let (mut report, works) = plan::summary::tell(&mut plan, Some(file), |group| {
+            let (mut report, works) = plan::summary::tell(plan, Some(file), |group| {
                 batches.get(group.group).map(|batch| work(store, group, batch, &input)).transpose()
             });
             let works = works.into_iter().filter_map(Result::transpose).collect::<Result<Vec<Packed>, StoreError>>()?;
@@ -137,7 +138,6 @@ impl Desk {
             for group in &mut report.groups {
                 group.group_id = ids.get(&group.group).and_then(|record| record.id.clone());
             }
-            let Plan { is_held_whole, absences, losses, .. } = plan;
             let familiar = if purpose.is_carried_out() {
                 Some(Familiar::of(examined.context, examined.recognized.as_ref(), examined.reading))
             } else {

@@ -216,10 +216,11 @@ impl<'b> Settler<'b> {
 
     /// Of ids that differ only in upper and lower case nobody can say whether they are one person.
     fn hold_ids_that_differ_in_case(&mut self) {
-        let ids = || self.settled.people.iter().map(|person| person.reference_id().as_str());
-        let is_in_one_case = ids().all(|id| id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_lowercase()))
-            || ids().all(|id| id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()));
-        if is_in_one_case {
+        let lacks = |is_case: fn(&u8) -> bool| {
+            let mut bytes = self.settled.people.iter().flat_map(|person| person.reference_id().as_str().as_bytes());
+            bytes.all(|byte| byte.is_ascii() && !is_case(byte))
+        };
+        if lacks(u8::is_ascii_lowercase) || lacks(u8::is_ascii_uppercase) {
             return;
         }
         let people = self.settled.people.iter().enumerate();
