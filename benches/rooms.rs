@@ -76,7 +76,7 @@ impl World {
         while let Some(row) = reader.next_row().unwrap() {
             collector.row(&row);
         }
-        collector.finish()
+        collector.done().finish()
     }
 
     /// What the rows of the first export said.
@@ -221,7 +221,7 @@ fn map(criterion: &mut Criterion) {
             for row in batches.iter().flat_map(Rows::iter) {
                 collector.row(&row);
             }
-            collector.finish()
+            collector.done().finish()
         });
     });
     let reading = world.reading(&world.day0);

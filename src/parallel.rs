@@ -27,6 +27,18 @@ pub(crate) fn each<T: Send, U: Send>(all: Vec<T>, work: impl Fn(T) -> U + Sync) 
     done.into_iter().map(|(_, one)| one).collect()
 }
 
+/// Does `work` for as many parts of a long list as there are threads, each a row of neighbours, and gives what came of them in their order.
+pub(crate) fn parts<'a, T: Sync, U: Send>(all: &'a [T], work: impl Fn(&'a [T]) -> U + Sync) -> Vec<U> {
+    let length = all.len().div_ceil(THREADS).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = all.chunks(length).map(|part| scope.spawn(|| work(part))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +48,7 @@ mod tests {
         for many in [0, 1, WORTH_THREADS, 1_000] {
             let all: Vec<usize> = (0..many).collect();
             assert_eq!(each(all.clone(), |one| one * 2), all.iter().map(|one| one * 2).collect::<Vec<_>>());
+            assert_eq!(parts(&all, <[usize]>::to_vec).concat(), all);
         }
     }
 

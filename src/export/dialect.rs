@@ -1,10 +1,9 @@
 //! Which delimiter, which row is the header. The names of the columns are known from the config, so nothing is sniffed: the
 //! delimiter is the one under which a row holds them all.
 
-use csv::StringRecord;
-
 use super::header::{Header, Wanted};
 use super::problem::{Broken, BrokenCode};
+use super::record::Record;
 use super::records::Records;
 use super::shape::is_blank;
 use crate::config::Format;
@@ -101,7 +100,7 @@ impl Probe<'_> {
     fn best(&mut self, head: &[u8], is_all: bool) -> (Option<Candidate>, Option<Broken>) {
         let mut best: Option<Candidate> = None;
         let mut records = Records::new(head, self.delimiter);
-        let mut record = StringRecord::new();
+        let mut record = Record::default();
         let (mut n_above, mut first_above) = (0, 0);
         if let Err(error) = records.begin(self.delimiter, self.preamble) {
             return (None, Some(error));
@@ -135,7 +134,7 @@ impl Probe<'_> {
         }
     }
 
-    fn judge(&self, record: &StringRecord, line: u64, (n_above, first_above): (u64, u64)) -> Candidate {
+    fn judge(&self, record: &Record, line: u64, (n_above, first_above): (u64, u64)) -> Candidate {
         let header = Header::new(record.iter().map(str::to_owned).collect(), line);
         let missing = self.wanted.missing_in(&header);
         let n_held = self.wanted.names().filter(|name| header.index_of(name).is_some()).count();

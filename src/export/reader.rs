@@ -5,7 +5,6 @@ use std::fmt;
 use std::io::{self, Read};
 use std::thread::Scope;
 
-use csv::StringRecord;
 use encoding_rs::UTF_8;
 use encoding_rs_io::{DecodeReaderBytes, DecodeReaderBytesBuilder};
 
@@ -13,6 +12,7 @@ use super::dialect::{self, Dialect};
 use super::digest::{Known, RowDigest};
 use super::header::{Header, Wanted};
 use super::problem::{Broken, BrokenCode, Code, Problem};
+use super::record::Record;
 use super::records::{Place, Records, unreadable};
 use super::row::{Row, Rows};
 use super::shape::{has_footer_word, is_blank, is_id_shaped};
@@ -48,7 +48,7 @@ pub fn open<R: Read>(mut input: R, survey: &Survey, format: &Format, wanted: &Wa
         delimiter,
         id_columns: wanted.id_headers.iter().filter_map(|name| header.index_of(name)).collect(),
         records,
-        record: StringRecord::new(),
+        record: Record::default(),
         n_named: header.n_named(),
         placeholders: format.placeholders.clone(),
         wanted: wanted.clone(),
@@ -95,7 +95,7 @@ impl<R: Read> Read for Source<R> {
 /// Hands out the rows of one export.
 pub struct Reader<R> {
     records: Records<Source<R>>,
-    record: StringRecord,
+    record: Record,
     delimiter: u8,
     header: Header,
     /// The header's cells as they stand in the file, trimmed: what a repeated header is recognised by.

@@ -5,12 +5,12 @@
 use std::io::{self, ErrorKind, Read};
 use std::{fmt, str};
 
-use csv::StringRecord;
 use csv_core::ReadRecordResult;
 
 use super::ahead::{Ahead, Aide, LineDigest};
 use super::digest::{Known, RowDigest};
 use super::problem::{Broken, BrokenCode};
+use super::record::Record;
 
 /// No record of an HR export comes near this; a file without line ends must not fill the memory.
 const MAX_RECORD: usize = 1024 * 1024;
@@ -173,7 +173,7 @@ impl<R: Read> Records<R> {
     /// # Errors
     /// `UnclosedQuote`, `CutShort` (the text ends inside a quoted cell of its last line), `Undecodable` (a record or cell too
     /// long to be one), `Unreadable`.
-    pub(super) fn next(&mut self, record: &mut StringRecord) -> Result<Option<Place>, Broken> {
+    pub(super) fn next(&mut self, record: &mut Record) -> Result<Option<Place>, Broken> {
         record.clear();
         if !self.skip_breaks()? {
             return Ok(None);
@@ -221,13 +221,12 @@ impl<R: Read> Records<R> {
         rest.get(at).filter(|byte| **byte != b'"').map(|_| at)
     }
 
-    fn hand_over_plain(&mut self, record: &mut StringRecord, line: u64, length: usize) -> Result<Place, Broken> {
+    fn hand_over_plain(&mut self, record: &mut Record, line: u64, length: usize) -> Result<Place, Broken> {
         let raw = self.buf.get(self.start..self.start + length).unwrap_or_default();
         let text = str::from_utf8(raw).map_err(|_not_what_was_surveyed| changed(line))?;
-        let mut begin = 0;
-        for end in memchr::memchr_iter(self.delimiter, raw).chain([length]) {
-            push_cell(record, text.get(begin..end), line)?;
-            begin = end + 1;
+        record.set_line(text, self.delimiter);
+        if MAX_CELL < length && record.iter().any(|cell| MAX_CELL < cell.len()) {
+            return Err(too_long(line));
         }
         // As csv-core does: of CRLF the second is left for whoever looks for the next record.
         let behind = self.start + length + 1;
@@ -404,26 +403,19 @@ impl<R: Read> Records<R> {
     }
 
     /// Copies the cells into the caller's record.
-    fn hand_over(&self, record: &mut StringRecord, line: u64, (n_text, n_ends): (usize, usize)) -> Result<(), Broken> {
+    fn hand_over(&self, record: &mut Record, line: u64, (n_text, n_ends): (usize, usize)) -> Result<(), Broken> {
         let text = self.text.get(..n_text).unwrap_or_default();
         // The survey has decoded every byte already: if this fails, these are not the bytes it saw.
         let text = str::from_utf8(text).map_err(|_not_what_was_surveyed| changed(line))?;
-        let mut begin = 0;
-        for &end in self.ends.get(..n_ends).unwrap_or_default() {
-            push_cell(record, text.get(begin..end), line)?;
-            begin = end;
+        record.set_cells(text, self.ends.get(..n_ends).unwrap_or_default());
+        if record.iter().count() != n_ends {
+            return Err(changed(line));
+        }
+        if record.iter().any(|cell| MAX_CELL < cell.len()) {
+            return Err(too_long(line));
         }
         Ok(())
     }
-}
-
-fn push_cell(record: &mut StringRecord, cell: Option<&str>, line: u64) -> Result<(), Broken> {
-    let cell = cell.ok_or_else(|| changed(line))?;
-    if cell.len() > MAX_CELL {
-        return Err(too_long(line));
-    }
-    record.push_field(cell);
-    Ok(())
 }
 
 fn core(delimiter: u8) -> csv_core::Reader {
@@ -551,12 +543,16 @@ mod tests {
 
     use super::*;
 
-    fn read_all(text: &[u8], delimiter: u8) -> Result<Vec<(u64, StringRecord)>, Broken> {
+    fn cells_of(record: &Record) -> Vec<String> {
+        record.iter().map(str::to_owned).collect()
+    }
+
+    fn read_all(text: &[u8], delimiter: u8) -> Result<Vec<(u64, Vec<String>)>, Broken> {
         let mut records = Records::new(text, delimiter);
-        let mut record = StringRecord::new();
+        let mut record = Record::default();
         let mut all = Vec::new();
         while let Some(place) = records.next(&mut record)? {
-            all.push((place.line, record.clone()));
+            all.push((place.line, cells_of(&record)));
         }
         Ok(all)
     }
@@ -597,9 +593,20 @@ mod tests {
         ) {
             let Ok(ours) = read_all(&text, delimiter) else { return Ok(()) };
             let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(&text[..]);
-            let theirs: Vec<StringRecord> = reader.records().map(Result::unwrap).collect();
-            prop_assert_eq!(ours.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>(), theirs);
+            let theirs: Vec<Vec<String>> = reader.deserialize().map(Result::unwrap).collect();
+            prop_assert_eq!(ours.iter().map(|(_, cells)| cells.clone()).collect::<Vec<_>>(), theirs);
             prop_assert!(ours.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
+
+        /// A line that is taken as it is has the digest of its cells.
+        #[test]
+        fn a_line_is_known_by_its_cells(line in "[ab1; é]{1,20}") {
+            let (mut record, mut scratch) = (Record::default(), Vec::new());
+            record.set_line(&line, b';');
+            let cells: Record = line.split(';').collect();
+            prop_assert!(record.iter().eq(cells.iter()));
+            let digest = RowDigest::of_cells(&cells, b';', &mut scratch);
+            prop_assert_eq!(RowDigest::of_cells(&record, b';', &mut scratch), digest);
         }
     }
 
@@ -630,7 +637,7 @@ mod tests {
             let read = |reads_ahead: bool| {
                 let mut records = Records::new(Slow { text: &text, is_cut }, b',');
                 records.is_known_by_cells = by_cells;
-                let (mut known, mut read, mut record) = (EverySecond::default(), Vec::new(), StringRecord::new());
+                let (mut known, mut read, mut record) = (EverySecond::default(), Vec::new(), Record::default());
                 std::thread::scope(|scope| {
                     if reads_ahead {
                         scope.spawn(records.stand_by());
@@ -640,7 +647,7 @@ mod tests {
                             Ok((n_known, records.next(&mut record)?))
                         });
                         match step {
-                            Ok((n_known, Some(place))) => read.push((n_known, place, record.clone())),
+                            Ok((n_known, Some(place))) => read.push((n_known, place, cells_of(&record))),
                             Ok((_, None)) => break None,
                             Err(broken) => break Some(broken),
                         }
@@ -674,7 +681,7 @@ mod tests {
     #[test]
     fn a_text_without_line_ends_does_not_fill_the_memory() {
         let mut records = Records::new(io::repeat(b'x'), b',');
-        let broken = records.next(&mut StringRecord::new()).unwrap_err();
+        let broken = records.next(&mut Record::default()).unwrap_err();
         assert_eq!(broken.code, BrokenCode::Undecodable);
         assert!(records.buf.len() <= MAX_RECORD + CHUNK, "{}", records.buf.len());
     }
@@ -683,7 +690,7 @@ mod tests {
     fn an_endless_quoted_cell_does_not_fill_the_memory_and_is_an_unclosed_quote() {
         let text = b"a,b\n1,\"".chain(io::repeat(b'x'));
         let mut records = Records::new(text, b',');
-        let mut record = StringRecord::new();
+        let mut record = Record::default();
         records.next(&mut record).unwrap();
         let broken = records.next(&mut record).unwrap_err();
         assert_eq!((broken.code, broken.line), (BrokenCode::UnclosedQuote, Some(2)));

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use csv::StringRecord;
-
 use super::digest::RowDigest;
+use super::record::Record;
 use super::records::Place;
 use super::shape::is_blank;
 
@@ -12,7 +11,7 @@ use super::shape::is_blank;
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     line: u64,
-    record: &'a StringRecord,
+    record: &'a Record,
     n_named: usize,
     n_columns: usize,
     is_open: bool,
@@ -21,12 +20,12 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// A row of these cells under a header of `header_len` columns.
-    pub fn new(line: u64, record: &'a StringRecord, header_len: usize) -> Self {
+    pub fn new(line: u64, record: &'a Record, header_len: usize) -> Self {
         Self { line, record, n_named: header_len, n_columns: header_len, is_open: false, digest: None }
     }
 
     /// A row under a header of `n_columns`, of which the last ones may have no name.
-    pub(super) fn under(place: Place, record: &'a StringRecord, n_named: usize, n_columns: usize) -> Self {
+    pub(super) fn under(place: Place, record: &'a Record, n_named: usize, n_columns: usize) -> Self {
         Self { line: place.line, record, n_named, n_columns, is_open: !place.is_terminated, digest: None }
     }
 
@@ -73,11 +72,10 @@ impl<'a> Row<'a> {
     }
 }
 
-/// As many rows change threads together: enough that the hand-over costs nothing beside them.
+/// As many rows are read in one turn: enough that taking turns costs nothing beside them, and few enough for a processor's cache.
 const ROWS_TOGETHER: usize = 256;
 
-/// Rows that outlive the reader's next step, to be looked at on another thread. They are given back to be filled again: memory that one
-/// thread takes and another returns costs more than reading a row does.
+/// Rows that outlive the reader's next step, to be looked at while another thread has it take steps. They are there to be filled again.
 #[derive(Default)]
 pub struct Rows {
     /// The first `filled` of them hold rows.
@@ -90,7 +88,7 @@ pub struct Rows {
 #[derive(Default)]
 struct KeptRow {
     line: u64,
-    record: StringRecord,
+    record: Record,
     is_open: bool,
     digest: Option<RowDigest>,
 }
@@ -115,7 +113,7 @@ impl Rows {
     }
 
     /// Adds a row; `record` is exchanged for one to be overwritten.
-    pub(super) fn push(&mut self, place: Place, record: &mut StringRecord, digest: Option<RowDigest>) {
+    pub(super) fn push(&mut self, place: Place, record: &mut Record, digest: Option<RowDigest>) {
         if self.kept.len() == self.filled {
             self.kept.push(KeptRow::default());
         }

@@ -407,7 +407,7 @@ fn short_rows_are_filled_up_and_a_thousand_of_them_are_a_few_findings() {
 
 #[test]
 fn a_row_knows_whether_it_is_short_or_long_and_keeps_quiet_about_its_cells() {
-    let record = csv::StringRecord::from(vec!["7", "Ada"]);
+    let record = Record::from_iter(["7", "Ada"]);
     let row = Row::new(9, &record, 3);
     assert!(row.is_short() && !row.is_long());
     assert_eq!((row.cell(1), row.cell(2), row.len()), ("Ada", "", 2));

@@ -14,15 +14,12 @@ use super::{Baseline, Class, Decision, Doubt, GroupPlan, Input, Record, Subscrib
 
 /// Decides about every person of every group that the export names or the source has members in.
 pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
-    let mut wanted: HashMap<&GroupRef, Vec<&Person>> = HashMap::new();
-    for person in &input.reading.people {
-        if let Some(group) = &person.group {
-            wanted.entry(group).or_default().push(person);
-        }
-    }
+    let mut wanted = parallel::parts(&input.reading.people, by_group);
+    let names: BTreeSet<&GroupRef> =
+        wanted.iter().flat_map(HashMap::keys).copied().chain(input.baselines.keys()).collect();
     let whereabouts = Whereabouts::new(input.baselines, input.source);
-    let names: BTreeSet<&GroupRef> = wanted.keys().copied().chain(input.baselines.keys()).collect();
-    let groups = names.into_iter().map(|group| (group, wanted.remove(group).unwrap_or_default())).collect();
+    let mut people = |group| wanted.iter_mut().filter_map(|part| part.remove(group)).collect::<Vec<_>>();
+    let groups = names.into_iter().map(|group| (group, people(group))).collect();
     let plans = parallel::each(groups, |(group, people)| {
         let at = Place { input, whereabouts: &whereabouts, group, baseline: input.baselines.get(group) };
         let is_named = !people.is_empty() || input.reading.groups.contains_key(group);
@@ -36,6 +33,18 @@ pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
         })
     });
     plans.into_iter().flatten().collect()
+}
+
+/// The people of each group, in their order. Of each part of a file: to put them together for all of it takes memory, and they are walked
+/// through once.
+fn by_group(people: &[Person]) -> HashMap<&GroupRef, Vec<&Person>> {
+    let mut groups: HashMap<&GroupRef, Vec<&Person>> = HashMap::new();
+    for person in people {
+        if let Some(group) = &person.group {
+            groups.entry(group).or_default().push(person);
+        }
+    }
+    groups
 }
 
 /// Somebody whom a group covers, may cover, or awaits.
@@ -98,11 +107,14 @@ impl<'a> Place<'_, 'a> {
     }
 
     /// Walks the known and the wanted people side by side; both are sorted by reference id.
-    fn decisions(&self, wanted: &[&'a Person]) -> Vec<Decision<'a>> {
+    fn decisions(&self, wanted: &[Vec<&'a Person>]) -> Vec<Decision<'a>> {
         let base = self.base();
-        let mut decisions = Vec::with_capacity(base.len().max(wanted.len()));
+        // People of a group lie far apart in memory. A look at all of them that does nothing else fetches many at a time.
+        let wanted = || wanted.iter().flatten().copied();
+        let n_claimed = wanted().filter(|person| !matches!(person.standing(), Standing::Uncovered(_))).count();
+        let mut decisions = Vec::with_capacity(base.len().max(n_claimed));
         let mut base = base.into_iter().peekable();
-        for person in wanted {
+        for person in wanted() {
             while let Some(one) = base.next_if(|one| one.entry.member.reference_id < *person.reference_id()) {
                 decisions.extend(self.unnamed(one));
             }

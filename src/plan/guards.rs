@@ -4,6 +4,7 @@
 //! it shows. Then what is held is put back to what is confirmed.
 
 use crate::config::Limit;
+use crate::parallel;
 use crate::report::{GuardReport, GuardVerdict};
 use crate::roster::ids::GroupRef;
 use crate::roster::member::Field;
@@ -56,17 +57,17 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
     judged.extend(judge.identity_changes(groups, identity));
     judged.extend(judge.people("another_person", (&identity.another_person, &[]), &Doubt::AnotherPerson));
     judged.extend(judge.people("renumbered", (&identity.renumbered, &identity.former), &Doubt::Renumbered));
-    for (at, group) in groups.iter().enumerate() {
-        judged.extend(judge.group(at, group));
-    }
+    let each = parallel::each(groups.iter().enumerate().collect(), |(at, group)| judge.group(at, group));
+    judged.extend(each.into_iter().flatten());
     judged
 }
 
 /// Evaluates what depends on what the other guards held.
 pub(super) fn evaluate_sizes(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> Vec<Judgement> {
     let judge = Judge { input, groups };
-    let judged = groups.iter().enumerate().flat_map(|(at, group)| [judge.size(at, group), judge.emptied(at, group)]);
-    judged.flatten().filter(|judgement| judgement.report.verdict == GuardVerdict::Hold).collect()
+    let look = |(at, group)| [judge.size(at, group), judge.emptied(at, group)];
+    let judged = parallel::each(groups.iter().enumerate().collect(), look);
+    judged.into_iter().flatten().flatten().filter(|judgement| judgement.report.verdict == GuardVerdict::Hold).collect()
 }
 
 /// Puts back what is held. Whether the whole file is held.
@@ -559,17 +560,19 @@ struct Tally {
 
 impl Tally {
     fn of(group: &GroupPlan<'_>) -> Self {
-        let count =
-            |is: fn(&Decision<'_>) -> bool| group.decisions.iter().filter(|decision| is(decision)).count() as u64;
-        Self {
-            before: group.size_before() as u64,
-            after: group.size() as u64,
-            added: count(|one| matches!(one.class, Class::New | Class::Returning | Class::MovedIn { .. })),
-            missing: count(|decision| matches!(decision.class, Class::Missing)),
-            terminated: count(|decision| matches!(decision.class, Class::Terminated(_))),
-            moved_out: count(|decision| matches!(decision.class, Class::MovedOut { .. })),
-            replaced: group.decisions.iter().filter(|decision| decision.is_replaced_in(group.group)).count() as u64,
+        let (before, after) = (group.size_before() as u64, group.size() as u64);
+        let mut tally = Self { before, after, added: 0, missing: 0, terminated: 0, moved_out: 0, replaced: 0 };
+        for decision in &group.decisions {
+            match decision.class {
+                Class::New | Class::Returning | Class::MovedIn { .. } => tally.added += 1,
+                Class::Missing => tally.missing += 1,
+                Class::Terminated(_) => tally.terminated += 1,
+                Class::MovedOut { .. } => tally.moved_out += 1,
+                Class::Changed(_) => tally.replaced += u64::from(decision.is_replaced_in(group.group)),
+                Class::Unchanged | Class::Leaving | Class::Kept(_) | Class::Withheld(_) => {}
+            }
         }
+        tally
     }
 }
 

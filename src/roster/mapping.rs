@@ -23,7 +23,7 @@ mod record;
 mod words;
 
 pub use bind::Bound;
-pub use collect::Collector;
+pub use collect::{Collected, Collector};
 
 use cells::Placeholders;
 use words::StatusWord;

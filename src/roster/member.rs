@@ -256,10 +256,10 @@ impl Packed {
             Some(zipcode),
         ];
         let number = |text: Option<&str>| text.map_or(0, |text| text.len() + 1);
-        let written = |text| digits(number(text)).count() + text.map_or(0, str::len);
+        let written = |text| digits(number(text)) + text.map_or(0, str::len);
         let mut piece = String::with_capacity(all.into_iter().map(written).sum());
         for text in all {
-            piece.extend(digits(number(text)));
+            push_number(&mut piece, number(text));
             piece.push_str(text.unwrap_or_default());
         }
         Self(piece.into_boxed_str())
@@ -282,14 +282,26 @@ impl Packed {
     }
 }
 
-fn digits(number: usize) -> impl Iterator<Item = char> {
-    let mut rest = Some(number);
-    std::iter::from_fn(move || {
-        let number = rest?;
+/// How many digits a number has.
+fn digits(mut number: usize) -> usize {
+    let mut digits = 1;
+    while usize::from(MORE) <= number {
+        number >>= DIGIT_BITS;
+        digits += 1;
+    }
+    digits
+}
+
+fn push_number(piece: &mut String, mut number: usize) {
+    loop {
         let [low, ..] = number.to_le_bytes();
-        rest = Some(number >> DIGIT_BITS).filter(|higher| *higher != 0);
-        Some(char::from(low & (MORE - 1) | if rest.is_some() { MORE } else { 0 }))
-    })
+        number >>= DIGIT_BITS;
+        let more = if number == 0 { 0 } else { MORE };
+        piece.push(char::from(low & (MORE - 1) | more));
+        if number == 0 {
+            break;
+        }
+    }
 }
 
 /// Takes the text that a piece begins with off it.

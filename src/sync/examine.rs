@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDate;
 use tokio::task::JoinHandle;
@@ -13,12 +13,10 @@ use crate::export::problem::{Broken, BrokenCode, Severity};
 use crate::export::{self, Known, Reader, Rows, Survey};
 use crate::roster::Reading;
 use crate::roster::familiar::{Context, Recognized};
-use crate::roster::mapping::{Collector, Mapping};
+use crate::roster::mapping::{Collected, Collector, Mapping};
 
-/// Threads that make sense of cells, beside the one that takes the bytes apart, which has less to do for each row than one of them.
-const MAPPERS: usize = 2;
-/// Batches of rows that wait to be looked at: memory stays that of some thousand rows.
-const BATCHES_AHEAD: usize = 4;
+/// Threads that read rows and make sense of them: one for each processor of a small machine.
+const READERS: usize = 2;
 
 /// An export that was read to its end.
 #[derive(Debug)]
@@ -115,9 +113,9 @@ impl Surveyed {
 /// [`ExamineError`].
 pub async fn survey(path: &Path, source: &Source) -> Result<Surveyed, ExamineError> {
     let (opened, format) = (path.to_owned(), source.format.clone());
-    let survey = blocking(move || Ok(export::survey(open(&opened)?, &format)?)).await?;
     let hashed = path.to_owned();
     let hashing = tokio::task::spawn_blocking(move || Ok(export::sha256(open(&hashed)?)?));
+    let survey = blocking(move || Ok(export::survey(open(&opened)?, &format)?)).await?;
     Ok(Surveyed { path: path.to_owned(), survey, sha256: Hash::UnderWay(hashing), is_only_looked_at: false })
 }
 
@@ -176,13 +174,10 @@ fn read_now(
     let context =
         Context::of(reader.header().names(), reader.delimiter(), &(format, columns, group, plan, eligibility));
     let mut recognized = familiar.filter(|familiar| familiar.context() == context);
-    let mut collectors = [(); MAPPERS].map(|()| Collector::new(mapping.bind(reader.header()), today));
-    let reader = share_out(reader, &mut recognized, &mut collectors)?;
-    let [mut collector, others @ ..] = collectors;
-    for other in others {
-        collector.join(other);
-    }
-    let mut reading = collector.finish();
+    let collectors = [(); READERS].map(|()| Collector::new(mapping.bind(reader.header()), today));
+    let (reader, collected) = share_out(reader, &mut recognized, collectors.into())?;
+    let collected = collected.into_iter().reduce(Collected::join).ok_or_else(abnormal)?;
+    let mut reading = collected.finish();
     reading.problems.extend(reader.findings());
     reading.problems.sort_by_key(|problem| problem.line);
     if let Some(recognized) = &recognized {
@@ -198,49 +193,43 @@ fn read_now(
 /// back, behind the last row.
 fn share_out<R: io::Read + Send>(
     mut reader: Reader<R>,
-    known: &mut impl Known,
-    collectors: &mut [Collector],
-) -> Result<Reader<R>, ExamineError> {
-    let (hand_over, handed_over) = mpsc::sync_channel::<Rows>(BATCHES_AHEAD);
-    let (give_back, given_back) = mpsc::channel();
-    let handed_over = Arc::new(Mutex::new(handed_over));
+    known: &mut (impl Known + Send),
+    collectors: Vec<Collector>,
+) -> Result<(Reader<R>, Vec<Collected>), ExamineError> {
     // The reader goes along: when this is broken off it is gone before anybody waits for the threads, of which one may wait for it.
     std::thread::scope(move |scope| {
-        let mut mappers = Vec::new();
-        for collector in collectors {
-            let (handed_over, give_back) = (Arc::clone(&handed_over), give_back.clone());
-            mappers.push(scope.spawn(move || {
-                loop {
-                    let rows = handed_over.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(rows) = rows else { break };
-                    rows.iter().for_each(|row| collector.row(&row));
-                    // Nobody takes them any more at the end of the file.
-                    drop(give_back.send(rows));
-                }
-                collector.sort();
-            }));
-        }
-        // So that it is gone with the last of them.
-        drop(handed_over);
         if !known.is_empty() {
             reader.read_ahead(scope);
         }
-        let read = loop {
-            let mut rows = given_back.try_recv().unwrap_or_default();
-            match reader.next_rows(known, &mut rows) {
-                Ok(has_more) => {
-                    if hand_over.send(rows).is_err() || !has_more {
-                        break Ok(());
-                    }
-                }
-                Err(broken) => break Err(broken),
-            }
+        let rows = Arc::new(Mutex::new((reader, known)));
+        let each = |collector| {
+            let rows = Arc::clone(&rows);
+            scope.spawn(move || in_turns(&rows, collector))
         };
-        drop(hand_over);
-        let n_failed = mappers.into_iter().filter_map(|mapper| mapper.join().err()).count();
-        read?;
-        if n_failed == 0 { Ok(reader) } else { Err(abnormal()) }
+        let threads: Vec<_> = collectors.into_iter().map(each).collect();
+        let collected = threads.into_iter().map(|thread| thread.join().map_err(|_| abnormal())?);
+        let collected = collected.collect::<Result<_, ExamineError>>()?;
+        let rows = Arc::into_inner(rows).ok_or_else(abnormal)?;
+        Ok((rows.into_inner().unwrap_or_else(PoisonError::into_inner).0, collected))
     })
+}
+
+/// Takes some rows apart and makes sense of them, until there are none. While one thread makes sense of rows another takes the next ones apart,
+/// and what a processor has read it need not fetch from the other one.
+fn in_turns<R: io::Read, K: Known>(
+    rows: &Mutex<(Reader<R>, &mut K)>,
+    mut collector: Collector,
+) -> Result<Collected, ExamineError> {
+    let mut some = Rows::default();
+    let mut has_more = true;
+    while has_more {
+        let mut turn = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let (reader, known) = &mut *turn;
+        has_more = reader.next_rows(*known, &mut some)?;
+        drop(turn);
+        some.iter().for_each(|row| collector.row(&row));
+    }
+    Ok(collector.done())
 }
 
 /// Why a file of which not one row can be used is rejected: there is nothing in it that an approval could release.

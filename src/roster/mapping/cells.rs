@@ -9,14 +9,14 @@ use crate::roster::normalise;
 pub(super) struct Placeholders {
     /// Folded.
     words: Vec<String>,
-    /// Bytes of the longest.
-    longest: usize,
+    /// How many bytes they have, a bit for each number below that of the bits: nearly no cell is as short as one of them.
+    lengths: u32,
 }
 
 impl Placeholders {
     pub(super) fn new(words: &[String]) -> Self {
         let words: Vec<String> = words.iter().map(|word| normalise::fold(word)).collect();
-        Self { longest: words.iter().map(String::len).max().unwrap_or(0), words }
+        Self { lengths: words.iter().map(|word| length_bit(word)).fold(0, |bits, bit| bits | bit), words }
     }
 
     fn holds(&self, trimmed: &str) -> bool {
@@ -24,9 +24,13 @@ impl Placeholders {
             let folded = normalise::fold(trimmed);
             return self.words.contains(&folded);
         }
-        // Nearly every cell is longer than "null".
-        trimmed.len() <= self.longest && self.words.iter().any(|word| word.eq_ignore_ascii_case(trimmed))
+        length_bit(trimmed) & self.lengths != 0 && self.words.iter().any(|word| word.eq_ignore_ascii_case(trimmed))
     }
+}
+
+/// The bit of a length; the last one is for all that are longer.
+fn length_bit(word: &str) -> u32 {
+    1 << word.len().min(31)
 }
 
 /// One row.

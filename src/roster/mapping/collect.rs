@@ -19,7 +19,7 @@ use crate::roster::ids::ReferenceId;
 use crate::roster::member::Member;
 use crate::roster::{OpenRow, Person, Reading, Standing, Uncovered};
 
-/// Takes the rows of one file and gives a [`Reading`]. Several may share the rows of a file between them.
+/// Takes the rows of one file, which become a [`Reading`]. Several may share the rows of a file between them.
 pub struct Collector {
     bound: Bound,
     today: NaiveDate,
@@ -69,38 +69,11 @@ impl Collector {
         self.drafts.extend(draft);
     }
 
-    /// Sorts what has come so far by person. It has to be done at the end anyway; each of several does its part sooner, on its own thread.
-    pub fn sort(&mut self) {
-        people::sort(&mut self.drafts);
-    }
-
-    /// Takes the rows of another one that reads the same file, as if all had come to this one.
-    pub fn join(&mut self, other: Self) {
-        let Self { bound: _, today: _, words, findings, drafts, unidentified, open, rows, invalid_rows } = other;
-        self.words.join(words);
-        self.findings.join(findings);
-        self.drafts.extend(drafts);
-        self.unidentified.extend(unidentified);
-        self.unidentified.sort_unstable();
-        // Only the last row of a file is open.
-        self.open = self.open.take().or(open);
-        self.rows += rows;
-        self.invalid_rows += invalid_rows;
-    }
-
-    /// Joins the rows of each person, and ends.
-    pub fn finish(self) -> Reading {
-        let Self { bound, words, findings, drafts, unidentified, open, rows, invalid_rows, .. } = self;
-        let settled = Settler::new(&bound, findings).settle(drafts);
-        Reading {
-            people: settled.people,
-            groups: words.into_groups(),
-            problems: settled.findings.finish(),
-            unidentified,
-            open,
-            rows,
-            invalid_rows: invalid_rows + settled.rows_lost,
-        }
+    /// Takes no more rows, and sorts what came by person: each of several does it on its own thread.
+    pub fn done(mut self) -> Collected {
+        let mut drafts = std::mem::take(&mut self.drafts);
+        people::sort(&mut drafts);
+        Collected { whole: self, parts: vec![drafts] }
     }
 
     /// What the row claims; `None` when nobody can say about whom.
@@ -164,6 +137,50 @@ impl Collector {
     }
 }
 
+/// What collectors of one file were given.
+pub struct Collected {
+    /// All of it but the drafts.
+    whole: Collector,
+    /// The drafts of each, sorted.
+    parts: Vec<Vec<Draft>>,
+}
+
+impl Collected {
+    /// Takes the rows of another one that read the same file, as if all had come to this one.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        let Collector { bound: _, today: _, words, findings, drafts: _, unidentified, open, rows, invalid_rows } =
+            other.whole;
+        let whole = &mut self.whole;
+        whole.words.join(words);
+        whole.findings.join(findings);
+        whole.unidentified.extend(unidentified);
+        whole.unidentified.sort_unstable();
+        // Only the last row of a file is open.
+        whole.open = whole.open.take().or(open);
+        whole.rows += rows;
+        whole.invalid_rows += invalid_rows;
+        self.parts.extend(other.parts);
+        self
+    }
+
+    /// Joins the rows of each person, and ends.
+    pub fn finish(self) -> Reading {
+        let Collector { bound, today: _, words, findings, drafts: _, unidentified, open, rows, invalid_rows } =
+            self.whole;
+        let settled = Settler::new(&bound, findings).settle(self.parts);
+        Reading {
+            people: settled.people,
+            groups: words.into_groups(),
+            problems: settled.findings.finish(),
+            unidentified,
+            open,
+            rows,
+            invalid_rows: invalid_rows + settled.rows_lost,
+        }
+    }
+}
+
 /// What a row may be known by in the next export: nothing where there is anything to say of it.
 fn mark(row: &Row<'_>, standing: Standing<&Member>, until: NaiveDate, findings: &Findings) -> Option<Mark> {
     let is_settled = match standing {
@@ -180,6 +197,12 @@ fn mark(row: &Row<'_>, standing: Standing<&Member>, until: NaiveDate, findings: 
 /// Whether the birth date is read alike all year: of two digits, this year's may mean this century from some day on.
 fn is_plainly_born(member: Option<&Member>, today: NaiveDate) -> bool {
     member.is_none_or(|member| !matches!(today.year() - member.date_of_birth.year(), 0 | 100))
+}
+
+impl fmt::Debug for Collected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.whole.fmt(f)
+    }
 }
 
 impl fmt::Debug for Collector {

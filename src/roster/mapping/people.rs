@@ -5,8 +5,9 @@
 //! invalid, and rows that say different things make a conflict. Rows that cover two different people under one id are a
 //! conflict whatever their periods: else the later hire would silently take the other's place.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::{fmt, vec};
 
 use chrono::NaiveDate;
 use compact_str::CompactString;
@@ -25,7 +26,6 @@ const NAMED_LINES: usize = 10;
 const WHO: [Field; 3] = [Field::FirstName, Field::LastName, Field::DateOfBirth];
 
 /// What one row says about a person.
-#[derive(Clone)]
 pub(super) struct Draft {
     pub(super) person: Person,
     /// The first day of the row's period.
@@ -82,9 +82,29 @@ impl Draft {
     }
 }
 
-/// By person, and those of one by their lines. Stable, and so quick where the file, or what each thread had of it, is sorted already.
+/// By person, and those of one by their lines. Stable, and so quick where the file is sorted already.
 pub(super) fn sort(drafts: &mut [Draft]) {
-    drafts.sort_by(|a, b| a.id().cmp(b.id()).then(a.person.line.cmp(&b.person.line)));
+    drafts.sort_by(by_person);
+}
+
+fn by_person(a: &Draft, b: &Draft) -> Ordering {
+    a.id().cmp(b.id()).then(a.person.line.cmp(&b.person.line))
+}
+
+/// Takes the next one by person, of parts that are sorted.
+fn next_of(parts: &mut [vec::IntoIter<Draft>]) -> Option<Draft> {
+    let (mut next, others) = parts.split_first_mut()?;
+    for part in others {
+        let is_before = match (part.as_slice().first(), next.as_slice().first()) {
+            (Some(theirs), Some(ours)) => by_person(theirs, ours).is_lt(),
+            (theirs, None) => theirs.is_some(),
+            (None, Some(_)) => false,
+        };
+        if is_before {
+            next = part;
+        }
+    }
+    next.next()
 }
 
 /// Everybody, each once, sorted by reference id.
@@ -101,34 +121,55 @@ pub(super) struct Settled {
 pub(super) struct Settler<'b> {
     bound: &'b Bound,
     settled: Settled,
+    letters: Letters,
+}
+
+/// Which letters ids are written with.
+#[derive(Default)]
+struct Letters {
+    has_small: bool,
+    has_capital: bool,
+    has_foreign: bool,
+}
+
+impl Letters {
+    fn look_at(&mut self, id: &ReferenceId) {
+        for byte in id.as_str().bytes() {
+            self.has_small |= byte.is_ascii_lowercase();
+            self.has_capital |= byte.is_ascii_uppercase();
+            self.has_foreign |= !byte.is_ascii();
+        }
+    }
+
+    /// Whether two of the ids can be the same but for upper and lower case.
+    fn may_differ_in_case(&self) -> bool {
+        self.has_foreign || (self.has_small && self.has_capital)
+    }
 }
 
 impl<'b> Settler<'b> {
     pub(super) fn new(bound: &'b Bound, findings: Findings) -> Self {
-        Self { bound, settled: Settled { people: Vec::new(), findings, rows_lost: 0, joined: BTreeMap::new() } }
+        let settled = Settled { people: Vec::new(), findings, rows_lost: 0, joined: BTreeMap::new() };
+        Self { bound, settled, letters: Letters::default() }
     }
 
-    pub(super) fn settle(mut self, mut drafts: Vec<Draft>) -> Settled {
-        sort(&mut drafts);
-        // Nearly everybody has one row. The others' are put aside, so that a million drafts become people where they lie.
-        let mut further = Vec::new();
-        drafts.dedup_by(|draft, first| {
-            let is_further = draft.id() == first.id();
-            if is_further {
-                further.push(draft.clone());
-            }
-            is_further
-        });
-        let mut further = further.into_iter().peekable();
-        let person = |first: Draft| {
+    /// Of the drafts of a file in parts, each of them sorted.
+    pub(super) fn settle(mut self, parts: Vec<Vec<Draft>>) -> Settled {
+        self.settled.people.reserve_exact(parts.iter().map(Vec::len).sum());
+        let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+        let mut next = next_of(&mut parts);
+        while let Some(first) = next {
+            next = next_of(&mut parts);
+            // Nearly everybody has one row.
             let mut more = Vec::new();
-            while let Some(next) = further.next_if(|next| next.id() == first.id()) {
-                more.push(next);
+            while let Some(further) = next.take_if(|next| next.id() == first.id()) {
+                more.push(further);
+                next = next_of(&mut parts);
             }
-            if more.is_empty() { first.person } else { self.join(first, more) }
-        };
-        let people = drafts.into_iter().map(person).collect();
-        self.settled.people = people;
+            self.letters.look_at(first.id());
+            let person = if more.is_empty() { first.person } else { self.join(first, more) };
+            self.settled.people.push(person);
+        }
         self.hold_ids_that_differ_in_case();
         self.settled
     }
@@ -216,11 +257,7 @@ impl<'b> Settler<'b> {
 
     /// Of ids that differ only in upper and lower case nobody can say whether they are one person.
     fn hold_ids_that_differ_in_case(&mut self) {
-        let lacks = |is_case: fn(&u8) -> bool| {
-            let mut bytes = self.settled.people.iter().flat_map(|person| person.reference_id().as_str().as_bytes());
-            bytes.all(|byte| byte.is_ascii() && !is_case(byte))
-        };
-        if lacks(u8::is_ascii_lowercase) || lacks(u8::is_ascii_uppercase) {
+        if !self.letters.may_differ_in_case() {
             return;
         }
         let people = self.settled.people.iter().enumerate();

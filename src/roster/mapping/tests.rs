@@ -119,7 +119,7 @@ pub(super) fn row(changes: &[(&str, &str)]) -> Vec<String> {
 }
 
 pub(super) fn read(source: &Source, rows: &[Vec<String>]) -> Reading {
-    collected(source, (2..).zip(rows)).finish()
+    collected(source, (2..).zip(rows)).done().finish()
 }
 
 /// Has taken rows, each with its line.
@@ -129,7 +129,7 @@ pub(super) fn collected<'a>(source: &Source, rows: impl Iterator<Item = (u64, &'
     let header = Header::new(names.clone(), 1);
     let mut collector = Collector::new(mapping.bind(&header), today());
     for (line, cells) in rows {
-        collector.row(&Row::new(line, &csv::StringRecord::from(cells.clone()), names.len()));
+        collector.row(&Row::new(line, &cells.iter().collect(), names.len()));
     }
     collector
 }

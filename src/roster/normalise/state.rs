@@ -109,8 +109,25 @@ pub fn state(raw: &str) -> Result<&'static str, NotAState> {
     names.find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(code, _)| *code).ok_or(NotAState)
 }
 
+/// Letters of a code.
+const LETTERS: usize = 26;
+
+/// Behind which of [`STATES`] a code stands, by its two letters; zero where there is none. A search takes five steps for each row of an export.
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "while it is compiled")]
+const PLACES: [[u8; LETTERS]; LETTERS] = {
+    let mut places = [[0; LETTERS]; LETTERS];
+    let mut at = 0;
+    while at < STATES.len() {
+        let code = STATES[at].0.as_bytes();
+        at += 1;
+        places[(code[0] - b'A') as usize][(code[1] - b'A') as usize] = at as u8;
+    }
+    places
+};
+
 fn of_code(first: u8, second: u8) -> Result<&'static str, NotAState> {
-    let code = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
-    let at = STATES.binary_search_by(|(known, _)| known.as_bytes().cmp(&code)).map_err(|_| NotAState)?;
+    let letter = |byte: u8| usize::from(byte.to_ascii_uppercase().wrapping_sub(b'A'));
+    let place = PLACES.get(letter(first)).and_then(|row| row.get(letter(second))).ok_or(NotAState)?;
+    let at = usize::from(*place).checked_sub(1).ok_or(NotAState)?;
     STATES.get(at).map(|(code, _)| *code).ok_or(NotAState)
 }
