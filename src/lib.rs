@@ -30,7 +30,6 @@ pub mod daemon;
 pub mod deliver;
 pub mod export;
 pub mod intake;
-mod parallel;
 pub mod plan;
 pub mod report;
 pub mod roster;

@@ -430,8 +430,11 @@ pub enum Doubt {
     /// The same person is on the roster under another id, or the file has them under another one.
     Renumbered,
     /// A guard holds it.
-    Guard(&'static str),
+    Guard(GuardName),
 }
+
+/// What holds a decision. As thin as a pointer: it lies in each of a million decisions, most of which nothing holds.
+pub type GuardName = &'static &'static str;
 
 /// A move that stays undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -454,7 +457,7 @@ impl Doubt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hitch {
     /// A guard, in one of the two groups.
-    Guard(&'static str),
+    Guard(GuardName),
     /// Nothing is sent to the group that would gain the person.
     Paused,
     /// The other group does not take part: its roster is held, or the person is in doubt there.

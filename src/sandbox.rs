@@ -168,7 +168,7 @@ impl Sandbox {
         let mut engine = self.up_to_date();
         let group = engine.state.group_by_reference(reference).map(str::to_owned);
         let group = group.ok_or_else(|| format!("there is no group {reference}"))?;
-        let row = rules::row(record, &engine.script.switches, now.date_naive())
+        let row = rules::row(&mut record.clone(), &engine.script.switches, now.date_naive())
             .map_err(|bad| format!("{} {}", bad.field, bad.why))?;
         let person = engine.state.matching(&group, &row);
         engine.state.subscribe(&group, row, person, false);

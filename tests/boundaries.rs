@@ -11,11 +11,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // --- the pure middle: no I/O, no clock, no async
     ("roster", &["config", "export", "store::Absence"]),
     ("export", &["config"]),
-    ("plan", &["config", "export::problem", "parallel", "report", "roster"]),
+    ("plan", &["config", "export::problem", "report", "roster"]),
     ("report", &["export::problem", "roster"]),
     ("config", &["intake::schedule", "roster"]),
     ("clock", &[]),
-    ("parallel", &[]),
     ("deliver/phase", &["api", "config", "report", "roster", "deliver"]),
     ("deliver/pace", &["config"]),
     ("deliver/outcome", &["api", "roster", "store"]),
@@ -33,10 +32,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sandbox", &["api", "clock", "roster", "config"]),
     (
         "sync",
-        &[
-            "api", "clock", "config", "control", "deliver", "export", "intake", "parallel", "plan", "report", "roster",
-            "store",
-        ],
+        &["api", "clock", "config", "control", "deliver", "export", "intake", "plan", "report", "roster", "store"],
     ),
     ("daemon", &["api", "clock", "config", "control", "deliver", "intake", "report", "roster", "store", "sync"]),
     (

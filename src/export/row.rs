@@ -73,7 +73,7 @@ impl<'a> Row<'a> {
 }
 
 /// As many rows are read in one turn: enough that taking turns costs nothing beside them, and few enough for a processor's cache.
-const ROWS_TOGETHER: usize = 256;
+const ROWS_TOGETHER: usize = 64;
 
 /// Rows that outlive the reader's next step, to be looked at while another thread has it take steps. They are there to be filled again.
 #[derive(Default)]

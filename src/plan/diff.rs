@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 
-use crate::parallel;
 use crate::roster::ids::{GroupRef, ReferenceId};
 use crate::roster::member::{Field, Member};
 use crate::roster::{Absence, Entry, Person, Standing, Uncovered};
@@ -14,13 +14,14 @@ use super::{Baseline, Class, Decision, Doubt, GroupPlan, Input, Record, Subscrib
 
 /// Decides about every person of every group that the export names or the source has members in.
 pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
-    let mut wanted = parallel::parts(&input.reading.people, by_group);
+    let part = input.reading.people.len().div_ceil(rayon::current_num_threads()).max(1);
+    let mut wanted: Vec<_> = input.reading.people.par_chunks(part).map(by_group).collect();
     let names: BTreeSet<&GroupRef> =
         wanted.iter().flat_map(HashMap::keys).copied().chain(input.baselines.keys()).collect();
     let whereabouts = Whereabouts::new(input.baselines, input.source);
     let mut people = |group| wanted.iter_mut().filter_map(|part| part.remove(group)).collect::<Vec<_>>();
-    let groups = names.into_iter().map(|group| (group, people(group))).collect();
-    let plans = parallel::each(groups, |(group, people)| {
+    let groups: Vec<_> = names.into_iter().map(|group| (group, people(group))).collect();
+    let plan = |(group, people): (&'a GroupRef, Vec<Vec<&'a Person>>)| {
         let at = Place { input, whereabouts: &whereabouts, group, baseline: input.baselines.get(group) };
         let is_named = !people.is_empty() || input.reading.groups.contains_key(group);
         let is_touched = is_named || at.has_own_members();
@@ -31,8 +32,8 @@ pub(super) fn groups<'a>(input: &Input<'a>) -> Vec<GroupPlan<'a>> {
             is_held: false,
             baseline: at.baseline,
         })
-    });
-    plans.into_iter().flatten().collect()
+    };
+    groups.into_par_iter().filter_map(plan).collect()
 }
 
 /// The people of each group, in their order. Of each part of a file: to put them together for all of it takes memory, and they are walked

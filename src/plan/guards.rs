@@ -3,14 +3,15 @@
 //! All of them are evaluated on the plain difference even when one already holds, so that one approval covers exactly what
 //! it shows. Then what is held is put back to what is confirmed.
 
+use rayon::prelude::*;
+
 use crate::config::Limit;
-use crate::parallel;
 use crate::report::{GuardReport, GuardVerdict};
 use crate::roster::ids::GroupRef;
 use crate::roster::member::Field;
 
 use super::identity::{Identity, Place};
-use super::{Baseline, Class, Decision, Doubt, GroupPlan, Hitch, Input, losses, mutants};
+use super::{Baseline, Class, Decision, Doubt, GroupPlan, GuardName, Hitch, Input, losses, mutants};
 
 /// Additions up to this many never hold a group: small groups grow by leaps.
 const ADDITIONS_FLOOR: u64 = 10;
@@ -57,17 +58,16 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
     judged.extend(judge.identity_changes(groups, identity));
     judged.extend(judge.people("another_person", (&identity.another_person, &[]), &Doubt::AnotherPerson));
     judged.extend(judge.people("renumbered", (&identity.renumbered, &identity.former), &Doubt::Renumbered));
-    let each = parallel::each(groups.iter().enumerate().collect(), |(at, group)| judge.group(at, group));
-    judged.extend(each.into_iter().flatten());
+    judged.par_extend(groups.par_iter().enumerate().flat_map_iter(|(at, group)| judge.group(at, group)));
     judged
 }
 
 /// Evaluates what depends on what the other guards held.
 pub(super) fn evaluate_sizes(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> Vec<Judgement> {
     let judge = Judge { input, groups };
-    let look = |(at, group)| [judge.size(at, group), judge.emptied(at, group)];
-    let judged = parallel::each(groups.iter().enumerate().collect(), look);
-    judged.into_iter().flatten().flatten().filter(|judgement| judgement.report.verdict == GuardVerdict::Hold).collect()
+    let look = |(at, group)| [judge.size(at, group), judge.emptied(at, group)].into_iter().flatten();
+    let judged = groups.par_iter().enumerate().flat_map_iter(look);
+    judged.filter(|judgement| judgement.report.verdict == GuardVerdict::Hold).collect()
 }
 
 /// Puts back what is held. Whether the whole file is held.
@@ -80,7 +80,7 @@ pub(super) fn apply(judged: &[Judgement], groups: &mut [GroupPlan<'_>]) -> bool 
             Target::Group(at) => {
                 hold_in(groups, *at, guard, &judgement.target);
                 if let Some(group) = groups.get_mut(*at) {
-                    group.is_held = guard != "additions" || !group.takes_back_an_end();
+                    group.is_held = *guard != "additions" || !group.takes_back_an_end();
                 }
             }
             Target::Missing(at)
@@ -139,7 +139,7 @@ impl Target {
     }
 }
 
-fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: &'static str, target: &Target) {
+fn hold_in(groups: &mut [GroupPlan<'_>], at: usize, guard: GuardName, target: &Target) {
     let Some(GroupPlan { group: here, decisions, .. }) = groups.get_mut(at) else { return };
     for decision in decisions.iter_mut().filter(|decision| target.holds(&decision.class)) {
         let moving = |from, to| Doubt::moving(from, to, Hitch::Guard(guard));
@@ -194,7 +194,7 @@ pub(super) fn confirmed_by_approval(
 }
 
 /// The names of all guards, as in the config, in plans and in receipts.
-pub const NAMES: [&str; 19] = [
+pub static NAMES: [&str; 19] = [
     "stale",
     "rows_dropped",
     "invalid_rows",
@@ -216,8 +216,8 @@ pub const NAMES: [&str; 19] = [
     "confirm_absence",
 ];
 
-fn guard_name(name: &str) -> &'static str {
-    NAMES.into_iter().find(|known| *known == name).unwrap_or("guard")
+fn guard_name(name: &str) -> GuardName {
+    NAMES.iter().find(|known| **known == name).unwrap_or(&"guard")
 }
 
 struct Judge<'i, 'a> {

@@ -86,7 +86,7 @@ fn hitch(
         Some(Class::Kept(doubt) | Class::Withheld(doubt)) => match doubt {
             Doubt::Moving(held) => held.why,
             Doubt::Guard(guard) => Hitch::Guard(guard),
-            Doubt::AnotherPerson => Hitch::Guard("another_person"),
+            Doubt::AnotherPerson => Hitch::Guard(&"another_person"),
             Doubt::Invalid
             | Doubt::Conflict
             | Doubt::Absent { .. }

@@ -107,7 +107,7 @@ pub fn guard(plan: &mut Plan<'_>, wanted: &Wanted<'_>, asked: &Asked, approval: 
         matches!(decision.class, Class::Terminated(_)) && asked.joined_since.contains(decision.reference_id)
     };
     let decisions = plan.groups.iter_mut().flat_map(|group| &mut group.decisions);
-    decisions.filter(is_held).for_each(|decision| decision.hold(Doubt::Guard(JOINED_SINCE)));
+    decisions.filter(is_held).for_each(|decision| decision.hold(Doubt::Guard(&JOINED_SINCE)));
 }
 
 /// Why the plan lets people go, or would.

@@ -1,13 +1,13 @@
 //! A plan as it is told: the stable report, and each doubt in words.
 
 use crate::export::problem::Severity;
-use crate::parallel;
 use crate::report::{
     ChangedMember, FileFacts, GroupReport, KeptMember, MovedIn, MovedOut, NOT_ADDED, PlanReport, PlanVerdict,
     ProblemReport, doubts,
 };
 use crate::roster::ids::ReferenceId;
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Class, Decision, Doubt, GroupPlan, HeldMove, Hitch, Plan, reasons};
@@ -30,8 +30,7 @@ pub fn tell<T: Send>(
 ) -> (PlanReport, Vec<T>) {
     let report = about_all(&plan, file);
     let groups = std::mem::take(&mut plan.groups);
-    let told = parallel::each(groups, |of| (news(&plan, &of), each(&of)));
-    let (groups, made): (Vec<_>, Vec<T>) = told.into_iter().unzip();
+    let (groups, made): (Vec<_>, Vec<T>) = groups.into_par_iter().map(|of| (news(&plan, &of), each(&of))).unzip();
     (with_groups(report, groups.into_iter().flatten().collect()), made)
 }
 

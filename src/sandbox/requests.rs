@@ -107,11 +107,11 @@ impl Engine {
         now: DateTime<Utc>,
     ) -> Result<Rows, Refusal> {
         let switches = &self.script.switches;
-        let body = Value::Object(object(body, switches.max_body)?);
+        let mut body = object(body, switches.max_body)?;
         self.audit.body(reference, rules::irregularities(&body));
-        let members = body.get("members").and_then(Value::as_array);
+        let only_key = body.len() == 1;
+        let members = body.get_mut("members").and_then(Value::as_array_mut);
         let members = members.ok_or_else(|| Refusal::new(400, "members must be an array"))?;
-        let only_key = body.as_object().is_some_and(|body| body.len() == 1);
         if !only_key && switches.unknown_fields == UnknownFields::Reject {
             return Err(Refusal::new(400, "members must be the only key of the body"));
         }
@@ -123,7 +123,7 @@ impl Engine {
             InvalidStatus::Unprocessable => 422,
         };
         let mut valid = Vec::with_capacity(members.len());
-        for (at, member) in members.iter().enumerate() {
+        for (at, member) in members.iter_mut().enumerate() {
             let row = rules::row(member, switches, now.date_naive()).map_err(|bad| {
                 let dot = if bad.field.is_empty() { "" } else { "." };
                 Refusal::new(status, format!("members[{at}]{dot}{} {}", bad.field, bad.why))
@@ -330,8 +330,6 @@ impl Engine {
 
 fn hash(rows: &Rows) -> String {
     let mut hasher = blake3::Hasher::new();
-    for row in rows.values() {
-        hasher.update(row.record().to_string().as_bytes());
-    }
+    rows.values().for_each(|row| row.hash(&mut hasher));
     hasher.finalize().to_hex().to_string()
 }

@@ -61,9 +61,9 @@ fn bad(field: &str, why: &'static str) -> BadField {
     BadField { field: field.to_owned(), why }
 }
 
-/// Reads a row.
-pub(super) fn row(value: &Value, switches: &Switches, today: NaiveDate) -> Result<Row, BadField> {
-    let member = value.as_object().ok_or_else(|| bad("", "must be an object"))?;
+/// Reads a row, which is used up.
+pub(super) fn row(value: &mut Value, switches: &Switches, today: NaiveDate) -> Result<Row, BadField> {
+    let member = value.as_object_mut().ok_or_else(|| bad("", "must be an object"))?;
     refuse_unknown(member, MEMBER_KEYS, "", switches)?;
     let reference_id = required(member, "reference_id", "reference_id")?;
     let first_name = required(member, "first_name", "first_name")?;
@@ -77,9 +77,9 @@ pub(super) fn row(value: &Value, switches: &Switches, today: NaiveDate) -> Resul
         return Err(bad("email", "must be an e-mail address"));
     }
     let plan_id = required(member, "plan_id", "plan_id")?;
-    let address = match member.get("address") {
+    let address = match member.get_mut("address") {
         None => return Err(bad("address", "is required")),
-        Some(address) => address.as_object().ok_or_else(|| bad("address", "must be an object"))?,
+        Some(address) => address.as_object_mut().ok_or_else(|| bad("address", "must be an object"))?,
     };
     refuse_unknown(address, ADDRESS_KEYS, "address.", switches)?;
     let line_1 = required(address, "address_line_1", "address.address_line_1")?;
@@ -129,25 +129,25 @@ fn short(key: &str) -> String {
     key.chars().take(40).collect()
 }
 
-fn required(object: &Map<String, Value>, key: &str, path: &str) -> Result<String, BadField> {
-    match object.get(key) {
+fn required(object: &mut Map<String, Value>, key: &str, path: &str) -> Result<String, BadField> {
+    match object.get_mut(key) {
         None => Err(bad(path, "is required")),
         Some(Value::String(text)) if text.trim().is_empty() => Err(bad(path, "must not be blank")),
         Some(Value::String(text)) if is_too_long(text) => Err(bad(path, "must be at most 255 characters")),
-        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::String(text)) => Ok(std::mem::take(text)),
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
             Err(bad(path, "must be a string"))
         }
     }
 }
 
-fn optional(object: &Map<String, Value>, key: &str, path: &str, switches: &Switches) -> Result<Given, BadField> {
-    match (object.get(key), switches.nulls) {
+fn optional(object: &mut Map<String, Value>, key: &str, path: &str, switches: &Switches) -> Result<Given, BadField> {
+    match (object.get_mut(key), switches.nulls) {
         (None, _) => Ok(Given::Omitted),
         (Some(Value::Null), Nulls::Accept) => Ok(Given::Null),
         (Some(Value::Null), Nulls::Reject) => Err(bad(path, "must not be null")),
         (Some(Value::String(text)), _) if is_too_long(text) => Err(bad(path, "must be at most 255 characters")),
-        (Some(Value::String(text)), _) => Ok(Given::Text(text.clone())),
+        (Some(Value::String(text)), _) => Ok(Given::Text(std::mem::take(text))),
         (Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)), _) => {
             Err(bad(path, "must be a string"))
         }
@@ -160,17 +160,17 @@ fn is_too_long(text: &str) -> bool {
 
 fn birth_date(text: &str, switches: &Switches, today: NaiveDate) -> Result<NaiveDate, BadField> {
     // chrono alone would take `1988-2-9`.
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .ok()
-        .filter(|date| date.format("%Y-%m-%d").to_string() == text)
-        .ok_or_else(|| bad("date_of_birth", "must be a date, YYYY-MM-DD"))?;
+    let is_written_out = matches!(text.as_bytes(), [year @ .., b'-', _, _, b'-', _, _] if year.len() == 4);
+    let has_digits = text.bytes().filter(u8::is_ascii_digit).count() == 8;
+    let date = text.parse::<NaiveDate>().ok().filter(|_| is_written_out && has_digits);
+    let date = date.ok_or_else(|| bad("date_of_birth", "must be a date, YYYY-MM-DD"))?;
     match switches.future_birth_dates {
         FutureBirthDates::Reject if today < date => Err(bad("date_of_birth", "must not be in the future")),
         FutureBirthDates::Reject | FutureBirthDates::Accept => Ok(date),
     }
 }
 
-fn phone(member: &Map<String, Value>, switches: &Switches) -> Result<Given, BadField> {
+fn phone(member: &mut Map<String, Value>, switches: &Switches) -> Result<Given, BadField> {
     let phone = optional(member, "phone", "phone", switches)?;
     match (&phone, switches.phone_presence) {
         (Given::Text(text), _) if !is_phone(text, switches.phone) => Err(bad("phone", "must be a phone number")),
@@ -222,14 +222,13 @@ pub(super) enum Irregularity {
 }
 
 /// Looks a whole body through, each kind of irregularity once.
-pub(super) fn irregularities(body: &Value) -> Vec<Irregularity> {
+pub(super) fn irregularities(body: &Map<String, Value>) -> Vec<Irregularity> {
     let mut found = Vec::new();
     let mut note = |irregularity| {
         if !found.contains(&irregularity) {
             found.push(irregularity);
         }
     };
-    let Some(body) = body.as_object() else { return found };
     look(body, &["members"], "", &mut note);
     for member in body.get("members").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
         look(member, MEMBER_KEYS, "", &mut note);
@@ -269,6 +268,19 @@ impl Row {
     /// What persons are matched by: e-mail in lower case and date of birth.
     pub(super) fn key(&self) -> Option<(String, NaiveDate)> {
         self.email.text().map(|email| (email.to_lowercase(), self.date_of_birth))
+    }
+
+    /// Adds the record to a hash: texts behind their lengths, so that no two records are alike in it.
+    pub(super) fn hash(&self, hasher: &mut blake3::Hasher) {
+        let Self { reference_id, first_name, last_name, date_of_birth, phone, email, plan_id, .. } = self;
+        let Self { line_1, line_2, city, state, zipcode, .. } = self;
+        hasher.update(&date_of_birth.to_epoch_days().to_le_bytes());
+        let required = [reference_id, first_name, last_name, plan_id, line_1, city, state, zipcode];
+        let optional = [phone, email, line_2];
+        for text in required.map(|text| Some(text.as_str())).into_iter().chain(optional.map(Given::text)) {
+            hasher.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+            hasher.update(text.unwrap_or_default().as_bytes());
+        }
     }
 
     /// The record as a value, for tests to compare; absent optional fields are left out.

@@ -1,8 +1,9 @@
 //! The organization as the sandbox keeps it: groups, people, subscriptions. Pure; time is an argument.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use hashbrown::HashMap;
 
 use super::rules::Row;
 

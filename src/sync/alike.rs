@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate};
+use rayon::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::config::Source;
-use crate::parallel;
 use crate::plan::Alike;
 use crate::roster::familiar::{Familiar, GroupDigest, MemberDigest, PersonKey, PersonKeys, Recognized};
 use crate::roster::ids::{GroupRef, ReferenceId, SourceName};
@@ -215,11 +215,11 @@ impl Compared {
                 of_group.push(Saying { person: row.person, member: covers.member, at });
             }
         }
-        let idle = parallel::each(to_look_at, |(group, place)| {
+        let load = |(group, place): (GroupRef, Option<usize>)| {
             let sayings = place.and_then(|place| sayings.get(place)).map_or(&[][..], Vec::as_slice);
             Idle::load(store, (group, place), sayings.to_vec(), owner)
-        });
-        let idle = idle.into_iter().collect::<Result<Vec<Idle>, StoreError>>()?;
+        };
+        let idle = to_look_at.into_par_iter().map(load).collect::<Result<Vec<Idle>, StoreError>>()?;
         let mut is_confirmed = vec![false; familiar.rows.len()];
         for at in idle.iter().flat_map(|group| &group.confirmed) {
             if let Some(is_confirmed) = is_confirmed.get_mut(*at as usize) {
@@ -279,7 +279,7 @@ impl Compared {
             return Ok(if is_few { Joined::Again(again) } else { Joined::Whole });
         }
         let named: BTreeSet<&GroupRef> = reading.people.iter().filter_map(|person| person.group.as_ref()).collect();
-        let parts = parallel::each(self.idle.iter().collect(), |group: &Idle| {
+        let part = |group: &Idle| {
             let of = |of_places: &[usize]| group.place.and_then(|place| of_places.get(place)).copied().unwrap_or(0);
             let others = group.of_others.iter().filter(|person| !spoken_of.contains(**person)).count();
             let counted = Alike { own: of(&alike), of_others: others };
@@ -293,8 +293,8 @@ impl Compared {
                 Some(ConfirmedRoster::new(group.group.clone(), Vec::new(), Vec::new(), DateTime::UNIX_EPOCH))
             };
             Ok((roster, counted, group.members))
-        });
-        let parts = parts.into_iter().collect::<Result<Vec<_>, StoreError>>()?;
+        };
+        let parts = self.idle.par_iter().map(part).collect::<Result<Vec<_>, StoreError>>()?;
         let is_whole = |(roster, counted, members): &(Option<ConfirmedRoster>, Alike, usize)| {
             roster.as_ref().is_some_and(|roster| roster.members().len() + counted.own + counted.of_others == *members)
         };

@@ -1,6 +1,7 @@
 //! `baselines hash FILE`: one pass of the csv crate with a hash per row. `baselines diff FILE FILE`: the csv-diff crate.
 //! `baselines send FILE`: the people of an export, group by group, to JSON and over one loopback connection; prints the seconds of
-//! that, without reading the file. `baselines accept`: an API that keeps nothing but counts, for loads that the sandbox, which remembers every
+//! that, without reading the file. `baselines exchange FILE`: the same, but the other side reads each roster and answers an id for each member,
+//! which this side reads: what a client and an API do at least, who check nothing and remember nothing. `baselines accept`: an API that keeps nothing but counts, for loads that the sandbox, which remembers every
 //! person, has no memory for; prints its base URL and answers until it is ended.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,15 +27,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let differences = differ.diff(csv(before)?, csv(after)?)?;
             println!("{} differences", differences.as_slice().len());
         }
-        ["send", file] => println!("{:.4}", send(file)?),
+        ["send", file] => println!("{:.4}", send(&rosters(file)?)?),
+        ["exchange", file] => println!("{:.4}", exchange(&rosters(file)?)?),
         ["accept"] => accept()?,
-        _ => return Err("baselines hash FILE | baselines diff BEFORE AFTER | baselines send FILE | baselines accept".into()),
+        _ => return Err("baselines hash FILE | diff BEFORE AFTER | send FILE | exchange FILE | accept".into()),
     }
     Ok(())
 }
 
 /// A member as the API takes them.
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Member {
     reference_id: String,
     first_name: String,
@@ -42,11 +44,11 @@ struct Member {
     date_of_birth: String,
     phone: String,
     email: String,
-    plan_id: &'static str,
+    plan_id: String,
     address: Address,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Address {
     address_line_1: String,
     address_line_2: String,
@@ -55,9 +57,11 @@ struct Address {
     zipcode: String,
 }
 
-fn send(file: &str) -> Result<f64, Box<dyn std::error::Error>> {
-    use std::io::{Read, Write};
-    let mut groups: std::collections::BTreeMap<String, Vec<Member>> = std::collections::BTreeMap::new();
+type Rosters = std::collections::BTreeMap<String, Vec<Member>>;
+
+/// The people of an export, group by group.
+fn rosters(file: &str) -> Result<Rosters, Box<dyn std::error::Error>> {
+    let mut groups = Rosters::new();
     for record in csv::Reader::from_path(file)?.records() {
         let record = record?;
         let cell = |at: usize| record.get(at).unwrap_or_default().to_owned();
@@ -70,11 +74,16 @@ fn send(file: &str) -> Result<f64, Box<dyn std::error::Error>> {
             date_of_birth: cell(5),
             phone: cell(8),
             email: cell(7),
-            plan_id: "pln_default",
+            plan_id: "pln_default".to_owned(),
             address,
         };
         groups.entry(cell(11)).or_default().push(member);
     }
+    Ok(groups)
+}
+
+fn send(groups: &Rosters) -> Result<f64, Box<dyn std::error::Error>> {
+    use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let sink = std::thread::spawn(move || -> std::io::Result<u64> {
@@ -96,6 +105,58 @@ fn send(file: &str) -> Result<f64, Box<dyn std::error::Error>> {
     drop(connection);
     sink.join().map_err(|_| "the sink failed")??;
     Ok(begun.elapsed().as_secs_f64())
+}
+
+fn exchange(groups: &Rosters) -> Result<f64, Box<dyn std::error::Error>> {
+    use std::net::{TcpListener, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let api = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut connection, _) = listener.accept()?;
+        let mut number = 0_u64;
+        while let Some(body) = take(&mut connection)? {
+            let members: Vec<Member> = serde_json::from_slice(&body)?;
+            let ids: Vec<String> = members.iter().map(|_| { number += 1; format!("grpmbr_{number:022}") }).collect();
+            give(&mut connection, &serde_json::to_vec(&ids)?)?;
+        }
+        Ok(())
+    });
+    let begun = std::time::Instant::now();
+    let mut connection = TcpStream::connect(address)?;
+    let mut answers = connection.try_clone()?;
+    let client = std::thread::spawn(move || -> std::io::Result<usize> {
+        let mut all = 0;
+        while let Some(body) = take(&mut answers)? {
+            all += serde_json::from_slice::<Vec<String>>(&body)?.len();
+        }
+        Ok(all)
+    });
+    for members in groups.values() {
+        give(&mut connection, &serde_json::to_vec(members)?)?;
+    }
+    connection.shutdown(std::net::Shutdown::Write)?;
+    api.join().map_err(|_| "the API failed")??;
+    let answered = client.join().map_err(|_| "the client failed")??;
+    assert_eq!(answered, groups.values().map(Vec::len).sum::<usize>());
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Sends a body behind its length.
+fn give(connection: &mut impl std::io::Write, body: &[u8]) -> std::io::Result<()> {
+    connection.write_all(&(body.len() as u64).to_le_bytes())?;
+    connection.write_all(body)
+}
+
+/// Takes the next body; none where there are no more.
+fn take(connection: &mut impl std::io::Read) -> std::io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 8];
+    if connection.read(&mut length[..1])? == 0 {
+        return Ok(None);
+    }
+    connection.read_exact(&mut length[1..])?;
+    let mut body = vec![0; usize::try_from(u64::from_le_bytes(length)).unwrap_or_default()];
+    connection.read_exact(&mut body)?;
+    Ok(Some(body))
 }
 
 fn accept() -> Result<(), Box<dyn std::error::Error>> {
