@@ -50,7 +50,7 @@ pub mod status;
 mod travel;
 pub mod trust;
 
-use examine::{ExamineError, Examined};
+use examine::{ExamineError, Examined, Hashing};
 use planning::{Planned, Purpose};
 use repeat::Repeated;
 
@@ -232,7 +232,8 @@ impl Desk {
         info!(run = %id, source = %job.source, file = %job.file.name, "export received");
 
         let surveyed = async {
-            let mut surveyed = examine::survey(&job.file.path, &source).await?;
+            let hashing = Hashing::begin(&job.file.path);
+            let mut surveyed = examine::survey(&job.file.path, &source).await?.hashed_by(hashing);
             let sha256 = surveyed.sha256().await?;
             Ok((surveyed, sha256))
         };
@@ -249,7 +250,7 @@ impl Desk {
         // What is known is loaded while the export is read, and stays true until the plan is recorded.
         let sends = self.deliverer.hold_sends().await;
         let today = today(&source, job.as_of, now);
-        let (examined, known) = match self.look(&source, std::future::ready(Ok(surveyed)), today).await? {
+        let (examined, known) = match self.look(&source, (std::future::ready(Ok(surveyed)), None), today).await? {
             Ok((examined, known)) => (Examined { name: job.file.name.clone(), ..examined }, known),
             Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken, Vec::new()).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),

@@ -1,6 +1,6 @@
 //! The organization as the sandbox keeps it: groups, people, subscriptions. Pure; time is an argument.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use hashbrown::HashMap;
@@ -17,7 +17,7 @@ struct Person {
     /// Has an active subscription under another organization.
     is_elsewhere: bool,
     /// The group ids and reference ids of the active subscriptions here.
-    active: BTreeSet<(String, String)>,
+    active: Few<(String, String)>,
 }
 
 /// A group's member, active or former.
@@ -60,7 +60,30 @@ pub(super) struct State {
     people: Vec<Person>,
     by_key: HashMap<(String, NaiveDate), PersonId>,
     /// The groups in which a reference id is active.
-    holders: HashMap<String, BTreeSet<String>>,
+    holders: HashMap<String, Few<String>>,
+}
+
+/// A set of hardly ever more than one, sorted: a million tree nodes would be most of what the sandbox keeps in memory.
+#[derive(Debug)]
+struct Few<T>(Vec<T>);
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Ord> Few<T> {
+    fn insert(&mut self, one: T) {
+        if let Err(at) = self.0.binary_search(&one) {
+            self.0.reserve_exact(1);
+            self.0.insert(at, one);
+        }
+    }
+
+    fn retain(&mut self, is_kept: impl FnMut(&T) -> bool) {
+        self.0.retain(is_kept);
+    }
 }
 
 // === impl Ids ===
@@ -159,12 +182,12 @@ impl State {
 
     /// The active subscriptions of a person: group id and reference id.
     pub(super) fn active_subscriptions(&self, person: PersonId) -> Vec<(String, String)> {
-        self.people.get(person.0).map(|person| person.active.iter().cloned().collect()).unwrap_or_default()
+        self.people.get(person.0).map(|person| person.active.0.clone()).unwrap_or_default()
     }
 
     /// Another group in which the reference id is active.
     pub(super) fn other_holder(&self, group: &str, reference_id: &str) -> Option<&str> {
-        self.holders.get(reference_id)?.iter().map(String::as_str).find(|holder| *holder != group)
+        self.holders.get(reference_id)?.0.iter().map(String::as_str).find(|holder| *holder != group)
     }
 
     /// Marks a person as active, or no longer active, under another organization.
@@ -212,10 +235,10 @@ impl State {
         member.is_active = false;
         let (id, person) = (member.id.clone(), member.person);
         if let Some(person) = self.people.get_mut(person.0) {
-            person.active.remove(&(group.to_owned(), reference_id.to_owned()));
+            person.active.retain(|(of, id)| of != group || id != reference_id);
         }
         if let Some(holders) = self.holders.get_mut(reference_id) {
-            holders.remove(group);
+            holders.retain(|holder| holder != group);
         }
         Some(id)
     }

@@ -199,21 +199,30 @@ impl Desk {
     ) -> Result<Answer, Refusal> {
         if run.state == RunState::Delivering {
             tell(&progress, Progress::Planned { run: run.run.clone(), batches: run.batches.len() });
-            while !self.has_ended(&run.run).await? {
+            // Thousands of batches go through a handful of phases each: the state is asked when the answer may have changed.
+            let (mut may_have_ended, mut may_stand_still) = (true, true);
+            while !may_have_ended || !self.has_ended(&run.run).await? {
                 if self.deliverer.is_key_refused() {
                     return Err(left_waiting(&run, "the API does not accept the key", RefusalKind::Unavailable));
                 }
-                if let Some(refusal) = self.standstill(&run.run).await? {
+                if may_stand_still && let Some(refusal) = self.standstill(&run.run).await? {
                     return Err(refusal);
                 }
-                match tokio::time::timeout(PATIENCE, news.recv()).await {
-                    Ok(Ok(News::Phase(group, phase))) => tell(&progress, Progress::Phase { group, phase }),
-                    Ok(Ok(News::Trouble(group, message, _))) => tell(&progress, Progress::Trouble { group, message }),
-                    Ok(Ok(News::RunEnded(_) | News::KeyRefused) | Err(broadcast::error::RecvError::Lagged(_))) => {}
+                (may_have_ended, may_stand_still) = match tokio::time::timeout(PATIENCE, news.recv()).await {
+                    Ok(Ok(News::Phase(group, phase))) => {
+                        tell(&progress, Progress::Phase { group, phase });
+                        (false, phase.is_final())
+                    }
+                    Ok(Ok(News::Trouble(group, message, _))) => {
+                        tell(&progress, Progress::Trouble { group, message });
+                        (false, true)
+                    }
+                    Ok(Ok(News::RunEnded(ended))) => (ended == run.run, false),
+                    Ok(Ok(News::KeyRefused) | Err(broadcast::error::RecvError::Lagged(_))) => (true, true),
                     Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => {
                         return Err(left_waiting(&run, "no progress for two minutes", RefusalKind::TryLater));
                     }
-                }
+                };
             }
             self.rewrite_receipt(&run.run).await;
         }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use chrono::NaiveDate;
 use tokio::task::JoinHandle;
@@ -70,19 +70,60 @@ fn open(path: &Path) -> Result<File, ExamineError> {
     })
 }
 
-/// What the first pass over an export found out. The hash takes a pass of its own, which begins when this one ends.
+/// What the first pass over an export found out. The hash takes a pass of its own.
 #[derive(Debug)]
 pub struct Surveyed {
     path: PathBuf,
     survey: Survey,
-    sha256: Hash,
+    sha256: Option<Hash>,
     is_only_looked_at: bool,
 }
 
 #[derive(Debug)]
 enum Hash {
-    UnderWay(JoinHandle<Result<String, ExamineError>>),
+    UnderWay(Hashing),
     Known(String),
+}
+
+/// The pass that an export's hash takes, begun. It ends when nobody waits for it any more.
+#[derive(Debug)]
+pub struct Hashing {
+    hash: JoinHandle<Result<String, ExamineError>>,
+    /// There while somebody waits.
+    waiting: Arc<()>,
+}
+
+impl Hashing {
+    /// Begins it.
+    pub fn begin(path: &Path) -> Self {
+        let (path, waiting) = (path.to_owned(), Arc::new(()));
+        let wanted = Arc::downgrade(&waiting);
+        let hash =
+            tokio::task::spawn_blocking(move || Ok(export::sha256(WhileWanted { input: open(&path)?, wanted })?));
+        Self { hash, waiting }
+    }
+
+    async fn end(self) -> Result<String, ExamineError> {
+        let Self { hash, waiting } = self;
+        let hash = hash.await.map_err(|_| abnormal())?;
+        drop(waiting);
+        hash
+    }
+}
+
+/// Reads until nobody wants it: a broken export of some gigabytes is answered at once.
+struct WhileWanted {
+    input: File,
+    wanted: Weak<()>,
+}
+
+impl io::Read for WhileWanted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.wanted.strong_count() == 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.input.read(buf)
+    }
 }
 
 impl Surveyed {
@@ -92,18 +133,24 @@ impl Surveyed {
         Self { is_only_looked_at: true, ..self }
     }
 
+    /// Takes the hash that was begun for it.
+    #[must_use]
+    pub fn hashed_by(self, hashing: Hashing) -> Self {
+        Self { sha256: Some(Hash::UnderWay(hashing)), ..self }
+    }
+
     /// The SHA-256 of the file's bytes, in lower-case hexadecimal.
     ///
     /// # Errors
     /// [`ExamineError`].
     pub async fn sha256(&mut self) -> Result<String, ExamineError> {
-        if let Hash::UnderWay(hashing) = &mut self.sha256 {
-            self.sha256 = Hash::Known(hashing.await.map_err(|_| abnormal())??);
-        }
-        match &self.sha256 {
-            Hash::Known(sha256) => Ok(sha256.clone()),
-            Hash::UnderWay(_) => Err(abnormal()),
-        }
+        let sha256 = match self.sha256.take() {
+            Some(Hash::Known(sha256)) => sha256,
+            Some(Hash::UnderWay(hashing)) => hashing.end().await?,
+            None => Hashing::begin(&self.path).end().await?,
+        };
+        self.sha256 = Some(Hash::Known(sha256.clone()));
+        Ok(sha256)
     }
 }
 
@@ -113,10 +160,8 @@ impl Surveyed {
 /// [`ExamineError`].
 pub async fn survey(path: &Path, source: &Source) -> Result<Surveyed, ExamineError> {
     let (opened, format) = (path.to_owned(), source.format.clone());
-    let hashed = path.to_owned();
-    let hashing = tokio::task::spawn_blocking(move || Ok(export::sha256(open(&hashed)?)?));
     let survey = blocking(move || Ok(export::survey(open(&opened)?, &format)?)).await?;
-    Ok(Surveyed { path: path.to_owned(), survey, sha256: Hash::UnderWay(hashing), is_only_looked_at: false })
+    Ok(Surveyed { path: path.to_owned(), survey, sha256: None, is_only_looked_at: false })
 }
 
 /// The last pass: what the rows say. Those that are `familiar` are passed over, if they were read under the same header and
@@ -131,6 +176,7 @@ pub async fn read(
     familiar: Option<Recognized>,
 ) -> Result<Examined, ExamineError> {
     let (path, survey, source) = (surveyed.path.clone(), surveyed.survey.clone(), source.clone());
+    surveyed.sha256.get_or_insert_with(|| Hash::UnderWay(Hashing::begin(&path)));
     let is_only_looked_at = surveyed.is_only_looked_at;
     let (name, read) = blocking(move || {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -261,4 +307,20 @@ async fn blocking<T: Send + 'static>(
 
 fn abnormal() -> ExamineError {
     ExamineError::Read(io::Error::other("reading ended abnormally; the log has the place"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_no_further_once_nobody_wants_it() {
+        let waiting = Arc::new(());
+        let mut input = WhileWanted { input: tempfile::tempfile().unwrap(), wanted: Arc::downgrade(&waiting) };
+        assert!(input.read(&mut [0]).is_ok());
+        drop(waiting);
+        assert!(input.read(&mut [0]).is_err());
+    }
 }

@@ -16,7 +16,7 @@ use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 use crate::store::{AcceptedExport, FileEnding, GroupRecord, Packed, Store, StoreError, Work};
 
 use super::baseline::{self, Glimpse};
-use super::examine::{self, ExamineError, Examined, Surveyed};
+use super::examine::{self, ExamineError, Examined, Hashing, Surveyed};
 use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
@@ -170,10 +170,10 @@ impl Desk {
         source: &SourceName,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let source = self.source(source)?;
-        self.plan_surveyed(source, (path, export), examine::survey(path, source)).await
+        self.plan_surveyed(source, (path, export), (examine::survey(path, source), None)).await
     }
 
-    /// [`Desk::plan_file`] for whoever has begun to look at the export already.
+    /// [`Desk::plan_file`] for whoever has begun to look at the export already, and to read what its rows are known by.
     ///
     /// # Errors
     /// As there.
@@ -181,12 +181,14 @@ impl Desk {
         &self,
         source: &Source,
         (path, export): (&Path, &Export),
-        survey: impl Future<Output = Result<Surveyed, ExamineError>>,
+        (survey, familiar): (impl Future<Output = Result<Surveyed, ExamineError>>, Option<Familiar>),
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let today = today(source, export.as_of, self.clock.now());
         self.look_at_inbox(source).await?;
-        let survey = async { Ok(survey.await?.to_look_at()) };
-        let looked = self.look(source, survey, today).await?;
+        // Not sooner: while the state is opened, that and the first pass are what two processors have to do.
+        let hashing = Hashing::begin(path);
+        let survey = async { Ok(survey.await?.to_look_at().hashed_by(hashing)) };
+        let looked = self.look(source, (survey, familiar), today).await?;
         let (examined, known) = match looked {
             Ok((examined, known)) => (Examined { name: export.name.clone(), ..examined }, known),
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
