@@ -250,7 +250,7 @@ impl Desk {
         // What is known is loaded while the export is read, and stays true until the plan is recorded.
         let sends = self.deliverer.hold_sends().await;
         let today = today(&source, job.as_of, now);
-        let (examined, known) = match self.look(&source, (std::future::ready(Ok(surveyed)), None), today).await? {
+        let (examined, known) = match self.look(&source, std::future::ready(Ok(surveyed)), today).await? {
             Ok((examined, known)) => (Examined { name: job.file.name.clone(), ..examined }, known),
             Err(ExamineError::Broken(broken)) => return self.reject(&job, run, &broken, Vec::new()).await,
             Err(ExamineError::Read(error)) => return Err(unreadable(&job.file.path, error)),

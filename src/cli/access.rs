@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::MemberSync;
@@ -16,7 +16,6 @@ use crate::control::client::Client;
 use crate::control::server::{Answerer, Body};
 use crate::control::{Answer, ControlError, Export, Progress, Question, Refusal};
 use crate::deliver::{Deliverer, Settings};
-use crate::roster::familiar::Familiar;
 use crate::store::{Store, StoreError};
 use crate::sync::answers::{plan_answer, user_name};
 use crate::sync::examine::{self, ExamineError, Surveyed};
@@ -149,7 +148,6 @@ struct Begun {
     export: Export,
     source: Source,
     survey: JoinSet<Result<Surveyed, ExamineError>>,
-    familiar: JoinHandle<Option<Familiar>>,
 }
 
 fn begin_reading(config: &Config, question: &Question, file: &Path) -> Result<Option<Begun>, Failure> {
@@ -158,9 +156,7 @@ fn begin_reading(config: &Config, question: &Question, file: &Path) -> Result<Op
     let (path, read_as) = (file.to_owned(), source.clone());
     let mut survey = JoinSet::new();
     survey.spawn(async move { examine::survey(&path, &read_as).await });
-    let (folder, owner) = (config.state_dir.clone(), source.name.clone());
-    let familiar = spawn_blocking(move || Store::familiar_in(&folder, &owner));
-    Ok(Some(Begun { export: export.clone(), source, survey, familiar }))
+    Ok(Some(Begun { export: export.clone(), source, survey }))
 }
 
 impl Begun {
@@ -171,8 +167,7 @@ impl Begun {
                 Some(Err(_)) | None => Err(ExamineError::Read(std::io::Error::other("reading ended abnormally"))),
             }
         };
-        let familiar = self.familiar.await.unwrap_or_default();
-        let planned = desk.plan_surveyed(&self.source, (file, &self.export), (survey, familiar)).await;
+        let planned = desk.plan_surveyed(&self.source, (file, &self.export), survey).await;
         Ok(plan_answer(planned.map_err(Refusal::from)?)?)
     }
 }

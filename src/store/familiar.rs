@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::trees::{Draft, Shelf};
 use super::{Store, StoreError, open, records};
@@ -19,13 +19,7 @@ const NEW: &str = "new";
 impl Store {
     /// What the rows of a source's last accepted export said; none where that is not known.
     pub fn familiar(&self, source: &SourceName) -> Option<Familiar> {
-        Self::familiar_in(&self.inner.dir, source)
-    }
-
-    /// The same, for whoever opens the store of that folder meanwhile. What it says holds although the store may turn out to be newer: it is
-    /// compared with that before anybody relies on it.
-    pub fn familiar_in(dir: &Path, source: &SourceName) -> Option<Familiar> {
-        let path = path_in(dir, source)?;
+        let path = self.familiar_path(source)?;
         let read = match fs::read(&path) {
             Ok(sealed) => records::unfamiliar(source.as_str().as_bytes(), sealed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -37,7 +31,7 @@ impl Store {
 
     /// Remembers what the rows of a source's last accepted export said, if it can.
     pub(super) fn keep_familiar(&self, source: &SourceName, familiar: &Familiar) {
-        let Some(path) = path_in(&self.inner.dir, source) else { return };
+        let Some(path) = self.familiar_path(source) else { return };
         let keep = || {
             let sealed = records::familiar(source.as_str().as_bytes(), familiar)?;
             open::make(&self.inner.dir.join(FOLDER))?;
@@ -55,6 +49,12 @@ impl Store {
         }
     }
 
+    /// None for a name that is none of a file; the config has no such names.
+    fn familiar_path(&self, source: &SourceName) -> Option<PathBuf> {
+        let is_plain = source.as_str().chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter));
+        is_plain.then(|| self.inner.dir.join(FOLDER).join(source.as_str()).with_extension("rows"))
+    }
+
     /// Takes those out of the database that an earlier version kept there.
     pub(super) fn drop_familiar(&self) -> Result<(), StoreError> {
         for source in self.ids_of::<SourceName>(Shelf::Familiar)? {
@@ -65,10 +65,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// None for a name that is none of a file; the config has no such names.
-fn path_in(dir: &Path, source: &SourceName) -> Option<PathBuf> {
-    let is_plain = source.as_str().chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter));
-    is_plain.then(|| dir.join(FOLDER).join(source.as_str()).with_extension("rows"))
 }

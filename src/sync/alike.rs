@@ -47,14 +47,14 @@ enum Joined {
 }
 
 impl Desk {
-    /// Reads an export, and loads what a plan has to compare it with. What its rows are known by may have been read already.
+    /// Reads an export, and loads what a plan has to compare it with.
     ///
     /// # Errors
     /// When the state cannot be read; the inner one is about the export.
     pub(super) async fn look(
         &self,
         source: &Source,
-        (survey, familiar): (impl Future<Output = Result<Surveyed, ExamineError>>, Option<Familiar>),
+        survey: impl Future<Output = Result<Surveyed, ExamineError>>,
         today: NaiveDate,
     ) -> Result<Result<(Examined, Glimpse), ExamineError>, StoreError> {
         let (tell, told) = oneshot::channel();
@@ -65,7 +65,7 @@ impl Desk {
             let examined = examine::read(&mut surveyed, source, today, recognized).await?;
             Ok((surveyed, examined))
         };
-        let (loaded, read) = tokio::join!(self.load(source, familiar, tell), reading);
+        let (loaded, read) = tokio::join!(self.load(source, tell), reading);
         let loaded = loaded?;
         let (mut surveyed, mut examined) = match read {
             Ok(read) => read,
@@ -98,19 +98,11 @@ impl Desk {
     }
 
     /// Loads the rows of the source's last accepted export, hands them over to whoever reads, and compares them with what is confirmed.
-    async fn load(
-        &self,
-        source: &Source,
-        familiar: Option<Familiar>,
-        tell: oneshot::Sender<Arc<Familiar>>,
-    ) -> Result<Loaded, StoreError> {
+    async fn load(&self, source: &Source, tell: oneshot::Sender<Arc<Familiar>>) -> Result<Loaded, StoreError> {
         let (owner, reads_all) = (source.name.clone(), self.reads_all);
         let compared = self.store.call(move |store| {
             // While the records cannot be trusted they are looked at one by one.
-            if reads_all || store.doubt()?.is_some() {
-                return Ok(None);
-            }
-            let familiar = familiar.or_else(|| store.familiar(&owner));
+            let familiar = if reads_all || store.doubt()?.is_some() { None } else { store.familiar(&owner) };
             let Some(familiar) = familiar.map(Arc::new) else { return Ok(None) };
             // Nobody waits for it if the export cannot be read.
             drop(tell.send(Arc::clone(&familiar)));

@@ -170,10 +170,10 @@ impl Desk {
         source: &SourceName,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let source = self.source(source)?;
-        self.plan_surveyed(source, (path, export), (examine::survey(path, source), None)).await
+        self.plan_surveyed(source, (path, export), examine::survey(path, source)).await
     }
 
-    /// [`Desk::plan_file`] for whoever has begun to look at the export already, and to read what its rows are known by.
+    /// [`Desk::plan_file`] for whoever has begun to look at the export already.
     ///
     /// # Errors
     /// As there.
@@ -181,14 +181,14 @@ impl Desk {
         &self,
         source: &Source,
         (path, export): (&Path, &Export),
-        (survey, familiar): (impl Future<Output = Result<Surveyed, ExamineError>>, Option<Familiar>),
+        survey: impl Future<Output = Result<Surveyed, ExamineError>>,
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let today = today(source, export.as_of, self.clock.now());
         self.look_at_inbox(source).await?;
         // Not sooner: while the state is opened, that and the first pass are what two processors have to do.
         let hashing = Hashing::begin(path);
         let survey = async { Ok(survey.await?.to_look_at().hashed_by(hashing)) };
-        let looked = self.look(source, (survey, familiar), today).await?;
+        let looked = self.look(source, survey, today).await?;
         let (examined, known) = match looked {
             Ok((examined, known)) => (Examined { name: export.name.clone(), ..examined }, known),
             Err(ExamineError::Broken(broken)) => return Ok(Err(broken)),
