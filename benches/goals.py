@@ -198,6 +198,9 @@ def measure(options, home, rosterd, baselines):
     table.add(f"first load, delivered to {to}", 2.0 if is_million else None, (took - seconds["plan"]) / sent,
               " of serialising and sending", f"{took:.1f} s in all, planning {seconds['plan']:.1f} s, sending {sent:.2f} s")
     table.add("its memory", 400 if is_million else None, memory, " MiB", "peak")
+    exchanged = float(run([baselines, "exchange", day0])[2])
+    table.add("the same rosters only read and answered, nothing checked or kept", None, exchanged / sent,
+              " of serialising and sending", f"{exchanged:.2f} s")
 
     plan = [rosterd, "-c", f"{home}/state.toml", "plan"]
     commands = {"plan": ([*plan, day1], PLANNED), "diff": diff(day0, day1), "hash": ([baselines, "hash", day1], (0,))}
