@@ -47,7 +47,7 @@ impl Record {
         self.set_cells("", &[]);
     }
 
-    /// Takes the cells of a line that has delimiters between them, of one byte, and no quotes.
+    /// Takes the cells of a line that has delimiters between them, an ASCII sign, and no quotes.
     pub(super) fn set_line(&mut self, line: &str, delimiter: u8) {
         self.set_cells(line, &[]);
         self.ends.extend(memchr::memchr_iter(delimiter, line.as_bytes()));

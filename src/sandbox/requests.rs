@@ -330,6 +330,8 @@ impl Engine {
 
 fn hash(rows: &Rows) -> String {
     let mut hasher = blake3::Hasher::new();
-    rows.values().for_each(|row| row.hash(&mut hasher));
+    for row in rows.values() {
+        row.hash(&mut hasher);
+    }
     hasher.finalize().to_hex().to_string()
 }
