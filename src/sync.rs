@@ -50,7 +50,7 @@ pub mod status;
 mod travel;
 pub mod trust;
 
-use examine::{ExamineError, Examined, Hashing};
+use examine::{ExamineError, Examined};
 use planning::{Planned, Purpose};
 use repeat::Repeated;
 
@@ -232,8 +232,7 @@ impl Desk {
         info!(run = %id, source = %job.source, file = %job.file.name, "export received");
 
         let surveyed = async {
-            let hashing = Hashing::begin(&job.file.path);
-            let mut surveyed = examine::survey(&job.file.path, &source).await?.hashed_by(hashing);
+            let mut surveyed = examine::survey_and_hash(&job.file.path, &source).await?;
             let sha256 = surveyed.sha256().await?;
             Ok((surveyed, sha256))
         };

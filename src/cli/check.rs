@@ -202,11 +202,7 @@ async fn check_file(
     };
     let source = source.ok_or_else(|| Failure::new(Ending::Usage, "say which source it is, with --source"))?;
     let today = Clock::system().now().with_timezone(&source.timezone).date_naive();
-    let examined = match examine::survey(file, source).await {
-        Ok(mut surveyed) => examine::read(&mut surveyed, source, today, None).await,
-        Err(error) => Err(error),
-    };
-    match examined {
+    match examine::whole(file, source, today).await {
         Ok(examined) => {
             say_reading(context, &examined.reading)?;
             let Some(broken) = examine::unusable(&examined.reading) else { return Ok(Ending::Done) };

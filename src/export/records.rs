@@ -225,8 +225,8 @@ impl<R: Read> Records<R> {
         let raw = self.buf.get(self.start..self.start + length).unwrap_or_default();
         let text = str::from_utf8(raw).map_err(|_not_what_was_surveyed| changed(line))?;
         record.set_line(text, self.delimiter);
-        if MAX_CELL < length && record.iter().any(|cell| MAX_CELL < cell.len()) {
-            return Err(too_long(line));
+        if MAX_CELL < length {
+            check_cells(record, line)?;
         }
         // As csv-core does: of CRLF the second is left for whoever looks for the next record.
         let behind = self.start + length + 1;
@@ -411,11 +411,12 @@ impl<R: Read> Records<R> {
         if record.iter().count() != n_ends {
             return Err(changed(line));
         }
-        if record.iter().any(|cell| MAX_CELL < cell.len()) {
-            return Err(too_long(line));
-        }
-        Ok(())
+        check_cells(record, line)
     }
+}
+
+fn check_cells(record: &Record, line: u64) -> Result<(), Broken> {
+    if record.iter().any(|cell| MAX_CELL < cell.len()) { Err(too_long(line)) } else { Ok(()) }
 }
 
 fn core(delimiter: u8) -> csv_core::Reader {

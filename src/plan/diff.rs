@@ -110,8 +110,8 @@ impl<'a> Place<'_, 'a> {
     /// Walks the known and the wanted people side by side; both are sorted by reference id.
     fn decisions(&self, wanted: &[Vec<&'a Person>]) -> Vec<Decision<'a>> {
         let base = self.base();
-        // People of a group lie far apart in memory. A look at all of them that does nothing else fetches many at a time.
         let wanted = || wanted.iter().flatten().copied();
+        // People of a group lie far apart in memory. A look at all of them that does nothing else fetches many at a time.
         let n_claimed = wanted().filter(|person| !matches!(person.standing(), Standing::Uncovered(_))).count();
         let mut decisions = Vec::with_capacity(base.len().max(n_claimed));
         let mut base = base.into_iter().peekable();

@@ -65,7 +65,7 @@ pub(super) fn evaluate(input: &Input<'_>, groups: &[GroupPlan<'_>], identity: &I
 /// Evaluates what depends on what the other guards held.
 pub(super) fn evaluate_sizes(input: &Input<'_>, groups: &[GroupPlan<'_>]) -> Vec<Judgement> {
     let judge = Judge { input, groups };
-    let look = |(at, group)| [judge.size(at, group), judge.emptied(at, group)].into_iter().flatten();
+    let look = |(at, group)| [judge.size(at, group), judge.emptied(at, group, &Tally::of(group))].into_iter().flatten();
     let judged = groups.par_iter().enumerate().flat_map_iter(look);
     judged.filter(|judgement| judgement.report.verdict == GuardVerdict::Hold).collect()
 }
@@ -444,8 +444,7 @@ impl Judge<'_, '_> {
     ///
     /// A plan that removes nobody empties a group as well: another source's queued roster takes the last one off because somebody is
     /// about to join, and this one would not let them. Then the roster that is queued stays.
-    fn emptied(&self, at: usize, group: &GroupPlan<'_>) -> Option<Judgement> {
-        let tally = Tally::of(group);
+    fn emptied(&self, at: usize, group: &GroupPlan<'_>, tally: &Tally) -> Option<Judgement> {
         let removed = tally.missing + tally.terminated + tally.moved_out;
         let any = |is: fn(&Decision<'_>) -> bool| group.decisions.iter().any(is);
         let nobody_stays = |is: fn(&Decision<'_>) -> bool| group.alike() == 0 && !any(is);
@@ -519,7 +518,7 @@ impl Judge<'_, '_> {
                 format!("{} would join the {} members of {name} (limit {said})", people(tally.added), tally.before);
             say(seen("additions", tally.added, limit, sum), Target::Group(at));
         }
-        judged.extend(self.emptied(at, group));
+        judged.extend(self.emptied(at, group, &tally));
         judged.extend(self.rolling(at, group, &tally));
         judged.extend(self.moves(at, group, &tally));
         judged.retain(|judgement| judgement.report.value != 0);

@@ -16,8 +16,8 @@ pub(super) struct PersonId(usize);
 struct Person {
     /// Has an active subscription under another organization.
     is_elsewhere: bool,
-    /// The group ids and reference ids of the active subscriptions here.
-    active: Few<(String, String)>,
+    /// The group ids and reference ids of the active subscriptions here, sorted.
+    active: Vec<(String, String)>,
 }
 
 /// A group's member, active or former.
@@ -59,30 +59,15 @@ pub(super) struct State {
     pub(super) order: Vec<String>,
     people: Vec<Person>,
     by_key: HashMap<(String, NaiveDate), PersonId>,
-    /// The groups in which a reference id is active.
-    holders: HashMap<String, Few<String>>,
+    /// The groups in which a reference id is active, sorted.
+    holders: HashMap<String, Vec<String>>,
 }
 
-/// A set of hardly ever more than one, sorted: a million tree nodes would be most of what the sandbox keeps in memory.
-#[derive(Debug)]
-struct Few<T>(Vec<T>);
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Ord> Few<T> {
-    fn insert(&mut self, one: T) {
-        if let Err(at) = self.0.binary_search(&one) {
-            self.0.reserve_exact(1);
-            self.0.insert(at, one);
-        }
-    }
-
-    fn retain(&mut self, is_kept: impl FnMut(&T) -> bool) {
-        self.0.retain(is_kept);
+/// Adds to a sorted list what it does not have. Hardly any has more than one: a million sets would be most of what the sandbox keeps in memory.
+fn add<T: Ord>(list: &mut Vec<T>, one: T) {
+    if let Err(at) = list.binary_search(&one) {
+        list.reserve_exact(1);
+        list.insert(at, one);
     }
 }
 
@@ -182,12 +167,12 @@ impl State {
 
     /// The active subscriptions of a person: group id and reference id.
     pub(super) fn active_subscriptions(&self, person: PersonId) -> Vec<(String, String)> {
-        self.people.get(person.0).map(|person| person.active.0.clone()).unwrap_or_default()
+        self.people.get(person.0).map(|person| person.active.clone()).unwrap_or_default()
     }
 
     /// Another group in which the reference id is active.
     pub(super) fn other_holder(&self, group: &str, reference_id: &str) -> Option<&str> {
-        self.holders.get(reference_id)?.0.iter().map(String::as_str).find(|holder| *holder != group)
+        self.holders.get(reference_id)?.iter().map(String::as_str).find(|holder| *holder != group)
     }
 
     /// Marks a person as active, or no longer active, under another organization.
@@ -220,9 +205,9 @@ impl State {
             Some(_) | None => self.ids.next("grpmbr_"),
         };
         if let Some(person) = self.people.get_mut(person.0) {
-            person.active.insert((group.to_owned(), reference_id.clone()));
+            add(&mut person.active, (group.to_owned(), reference_id.clone()));
         }
-        self.holders.entry(reference_id.clone()).or_default().insert(group.to_owned());
+        add(self.holders.entry(reference_id.clone()).or_default(), group.to_owned());
         if let Some(group) = self.groups.get_mut(group) {
             group.members.insert(reference_id, Membership { id: id.clone(), person, row, is_active: true });
         }

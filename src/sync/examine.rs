@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDate;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Source;
 use crate::export::problem::{Broken, BrokenCode, Severity};
@@ -89,37 +90,36 @@ enum Hash {
 #[derive(Debug)]
 pub struct Hashing {
     hash: JoinHandle<Result<String, ExamineError>>,
-    /// There while somebody waits.
-    waiting: Arc<()>,
+    wanted: DropGuard,
 }
 
 impl Hashing {
     /// Begins it.
     pub fn begin(path: &Path) -> Self {
-        let (path, waiting) = (path.to_owned(), Arc::new(()));
-        let wanted = Arc::downgrade(&waiting);
+        let (path, unwanted) = (path.to_owned(), CancellationToken::new());
+        let wanted = unwanted.clone().drop_guard();
         let hash =
-            tokio::task::spawn_blocking(move || Ok(export::sha256(WhileWanted { input: open(&path)?, wanted })?));
-        Self { hash, waiting }
+            tokio::task::spawn_blocking(move || Ok(export::sha256(UntilUnwanted { input: open(&path)?, unwanted })?));
+        Self { hash, wanted }
     }
 
     async fn end(self) -> Result<String, ExamineError> {
-        let Self { hash, waiting } = self;
+        let Self { hash, wanted } = self;
         let hash = hash.await.map_err(|_| abnormal())?;
-        drop(waiting);
+        drop(wanted);
         hash
     }
 }
 
 /// Reads until nobody wants it: a broken export of some gigabytes is answered at once.
-struct WhileWanted {
+struct UntilUnwanted {
     input: File,
-    wanted: Weak<()>,
+    unwanted: CancellationToken,
 }
 
-impl io::Read for WhileWanted {
+impl io::Read for UntilUnwanted {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.wanted.strong_count() == 0 {
+        if self.unwanted.is_cancelled() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.input.read(buf)
@@ -164,6 +164,15 @@ pub async fn survey(path: &Path, source: &Source) -> Result<Surveyed, ExamineErr
     Ok(Surveyed { path: path.to_owned(), survey, sha256: None, is_only_looked_at: false })
 }
 
+/// The first pass, with the hash under way.
+///
+/// # Errors
+/// [`ExamineError`].
+pub async fn survey_and_hash(path: &Path, source: &Source) -> Result<Surveyed, ExamineError> {
+    let hashing = Hashing::begin(path);
+    Ok(survey(path, source).await?.hashed_by(hashing))
+}
+
 /// The last pass: what the rows say. Those that are `familiar` are passed over, if they were read under the same header and
 /// with the same settings.
 ///
@@ -176,7 +185,6 @@ pub async fn read(
     familiar: Option<Recognized>,
 ) -> Result<Examined, ExamineError> {
     let (path, survey, source) = (surveyed.path.clone(), surveyed.survey.clone(), source.clone());
-    surveyed.sha256.get_or_insert_with(|| Hash::UnderWay(Hashing::begin(&path)));
     let is_only_looked_at = surveyed.is_only_looked_at;
     let (name, read) = blocking(move || {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -197,7 +205,7 @@ pub async fn read(
 /// # Errors
 /// [`ExamineError`].
 pub async fn whole(path: &Path, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
-    let mut surveyed = survey(path, source).await?;
+    let mut surveyed = survey_and_hash(path, source).await?;
     read(&mut surveyed, source, today, None).await
 }
 
@@ -317,10 +325,11 @@ mod tests {
 
     #[test]
     fn a_file_is_read_no_further_once_nobody_wants_it() {
-        let waiting = Arc::new(());
-        let mut input = WhileWanted { input: tempfile::tempfile().unwrap(), wanted: Arc::downgrade(&waiting) };
+        let unwanted = CancellationToken::new();
+        let wanted = unwanted.clone().drop_guard();
+        let mut input = UntilUnwanted { input: tempfile::tempfile().unwrap(), unwanted };
         assert!(input.read(&mut [0]).is_ok());
-        drop(waiting);
+        drop(wanted);
         assert!(input.read(&mut [0]).is_err());
     }
 }

@@ -526,15 +526,13 @@ impl<'h> Rig<'h> {
             }
             process.asked.shutdown().await;
         }
-        if let Some(store) = self.slot.lock().unwrap().take()
-            && self.tally.restarts.is_multiple_of(2)
-        {
+        let store = self.slot.lock().unwrap().take();
+        if let Some(store) = store.filter(|_| self.tally.restarts.is_multiple_of(2)) {
             // Every other time history goes to the archive, and what is written from then on lies before it.
             let compacted = store.compact();
             if store.stopped().1 {
                 // A kill that was to come some writes later came meanwhile.
-                self.tally.kills += 1;
-                self.sandbox.client_died();
+                self.kill().await;
             } else {
                 compacted.map_err(|error| Violation::new("P6", format!("the store cannot be compacted: {error}")))?;
             }
