@@ -29,4 +29,4 @@ pub use header::{Header, Wanted};
 pub use reader::{Reader, open};
 pub use record::Record;
 pub use row::{Row, Rows};
-pub use survey::{Survey, sha256, survey};
+pub use survey::{Survey, sha256, survey, survey_and_hash};

@@ -232,7 +232,7 @@ impl Desk {
         info!(run = %id, source = %job.source, file = %job.file.name, "export received");
 
         let surveyed = async {
-            let mut surveyed = examine::survey_and_hash(&job.file.path, &source).await?;
+            let mut surveyed = examine::survey(&job.file.path, &source).await?;
             let sha256 = surveyed.sha256().await?;
             Ok((surveyed, sha256))
         };

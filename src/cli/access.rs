@@ -81,11 +81,11 @@ async fn answer_alone(
     if config.api.key.is_none() && needs_key(&question, config.mode) {
         return Err(Failure::new(Ending::Config, NO_KEY));
     }
+    let begun = begin_reading(config, &question, file)?;
     let clock = Clock::system();
     let api = HttpApi::new(&config.api, clock.clone());
     let api = api.map_err(|error| Failure::new(Ending::Config, error.to_string()))?;
     let api: Arc<dyn MemberSync> = Arc::new(api);
-    let begun = begin_reading(config, &question, file)?;
     let (store, temporary) = open(config, &question)?;
     let config = temporary.as_ref().map_or_else(|| Arc::clone(config), |folder| with_state_in(config, folder.path()));
     {
@@ -95,6 +95,10 @@ async fn answer_alone(
         looked.map_err(|error| store_failure(&error))?;
     }
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
+    if begun.is_some() {
+        // Nothing will be written. To close the state would be to wait for the disk, so it is left open when the process ends.
+        std::mem::forget(store.clone());
+    }
     let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);
     let desk = Desk::new(Arc::clone(&config), store, api, clock, Arc::clone(&deliverer));
 

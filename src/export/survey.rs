@@ -1,7 +1,7 @@
 //! The first pass: what the bytes are. Everything that can be known without understanding rows is settled here, once and
 //! strictly, so that the second pass may decode without looking back.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::str;
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
@@ -99,8 +99,35 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
     })
 }
 
-/// The SHA-256 of all bytes, in lower-case hexadecimal: what an export is recognised by. A pass of its own, since it takes as long as
-/// everything else that is found out about the bytes, and nothing else waits for it.
+/// [`survey`] and [`sha256`] in one pass.
+///
+/// # Errors
+/// Those of [`survey`].
+pub fn survey_and_hash(input: impl Read, format: &Format) -> Result<(Survey, String), Broken> {
+    let mut input = Hashed { input, hash: Sha256::new() };
+    let survey = survey(&mut input, format)?;
+    Ok((survey, hexadecimal(input.hash)))
+}
+
+/// Hashes what is read of it.
+struct Hashed<R> {
+    input: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n_bytes = self.input.read(buf)?;
+        self.hash.update(buf.get(..n_bytes).unwrap_or_default());
+        Ok(n_bytes)
+    }
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    format!("{:x}", hash.finalize())
+}
+
+/// The SHA-256 of all bytes, in lower-case hexadecimal: what an export is recognised by.
 ///
 /// # Errors
 /// [`Broken`] with `Unreadable`.
@@ -111,7 +138,7 @@ pub fn sha256(mut input: impl Read) -> Result<String, Broken> {
         let end = fill(&mut input, &mut buf)?;
         hash.update(buf.get(..end).unwrap_or_default());
         if end < buf.len() {
-            return Ok(format!("{:x}", hash.finalize()));
+            return Ok(hexadecimal(hash));
         }
     }
 }

@@ -143,6 +143,9 @@ fn characters_and_line_ends_may_fall_on_any_boundary_of_a_long_file() {
 #[test]
 fn the_hash_is_that_of_all_bytes() {
     assert_eq!(sha256("abc".as_bytes()).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    let (text, format) = (PLAIN.repeat(10_000), Format::default());
+    let both = survey_and_hash(text.as_bytes(), &format).unwrap();
+    assert_eq!(both, (survey(text.as_bytes(), &format).unwrap(), sha256(text.as_bytes()).unwrap()));
 }
 
 #[test]

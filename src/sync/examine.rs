@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::config::Source;
+use crate::config::{Format, Source};
 use crate::export::problem::{Broken, BrokenCode, Severity};
 use crate::export::{self, Known, Reader, Rows, Survey};
 use crate::roster::Reading;
@@ -71,12 +71,16 @@ fn open(path: &Path) -> Result<File, ExamineError> {
     })
 }
 
-/// What the first pass over an export found out. The hash takes a pass of its own.
+/// Larger exports are hashed by a thread of their own, beside the first pass. Of smaller ones it would be the third thread of a command that
+/// opens the state meanwhile, and the bytes be fetched once more.
+const HASHED_ON_THE_WAY: u64 = 32 * 1024 * 1024;
+
+/// What the first pass over an export found out.
 #[derive(Debug)]
 pub struct Surveyed {
     path: PathBuf,
     survey: Survey,
-    sha256: Option<Hash>,
+    hash: Hash,
     is_only_looked_at: bool,
 }
 
@@ -88,26 +92,18 @@ enum Hash {
 
 /// The pass that an export's hash takes, begun. It ends when nobody waits for it any more.
 #[derive(Debug)]
-pub struct Hashing {
+struct Hashing {
     hash: JoinHandle<Result<String, ExamineError>>,
-    wanted: DropGuard,
+    _wanted: DropGuard,
 }
 
 impl Hashing {
-    /// Begins it.
-    pub fn begin(path: &Path) -> Self {
+    fn begin(path: &Path) -> Self {
         let (path, unwanted) = (path.to_owned(), CancellationToken::new());
         let wanted = unwanted.clone().drop_guard();
         let hash =
             tokio::task::spawn_blocking(move || Ok(export::sha256(UntilUnwanted { input: open(&path)?, unwanted })?));
-        Self { hash, wanted }
-    }
-
-    async fn end(self) -> Result<String, ExamineError> {
-        let Self { hash, wanted } = self;
-        let hash = hash.await.map_err(|_| abnormal())?;
-        drop(wanted);
-        hash
+        Self { hash, _wanted: wanted }
     }
 }
 
@@ -133,44 +129,40 @@ impl Surveyed {
         Self { is_only_looked_at: true, ..self }
     }
 
-    /// Takes the hash that was begun for it.
-    #[must_use]
-    pub fn hashed_by(self, hashing: Hashing) -> Self {
-        Self { sha256: Some(Hash::UnderWay(hashing)), ..self }
-    }
-
     /// The SHA-256 of the file's bytes, in lower-case hexadecimal.
     ///
     /// # Errors
     /// [`ExamineError`].
     pub async fn sha256(&mut self) -> Result<String, ExamineError> {
-        let sha256 = match self.sha256.take() {
-            Some(Hash::Known(sha256)) => sha256,
-            Some(Hash::UnderWay(hashing)) => hashing.end().await?,
-            None => Hashing::begin(&self.path).end().await?,
+        let sha256 = match &mut self.hash {
+            Hash::Known(sha256) => return Ok(sha256.clone()),
+            Hash::UnderWay(hashing) => (&mut hashing.hash).await.map_err(|_| abnormal())??,
         };
-        self.sha256 = Some(Hash::Known(sha256.clone()));
+        self.hash = Hash::Known(sha256.clone());
         Ok(sha256)
     }
 }
 
-/// The first pass: what the bytes are.
+/// The first pass: what the bytes are, and their hash.
 ///
 /// # Errors
 /// [`ExamineError`].
 pub async fn survey(path: &Path, source: &Source) -> Result<Surveyed, ExamineError> {
-    let (opened, format) = (path.to_owned(), source.format.clone());
-    let survey = blocking(move || Ok(export::survey(open(&opened)?, &format)?)).await?;
-    Ok(Surveyed { path: path.to_owned(), survey, sha256: None, is_only_looked_at: false })
+    let (path, format) = (path.to_owned(), source.format.clone());
+    blocking(move || survey_now(path, &format, HASHED_ON_THE_WAY)).await
 }
 
-/// The first pass, with the hash under way.
-///
-/// # Errors
-/// [`ExamineError`].
-pub async fn survey_and_hash(path: &Path, source: &Source) -> Result<Surveyed, ExamineError> {
-    let hashing = Hashing::begin(path);
-    Ok(survey(path, source).await?.hashed_by(hashing))
+/// [`survey`], on this thread; files of more than `on_the_way` bytes are hashed by another one.
+fn survey_now(path: PathBuf, format: &Format, on_the_way: u64) -> Result<Surveyed, ExamineError> {
+    let file = open(&path)?;
+    let (survey, hash) = if file.metadata()?.len() <= on_the_way {
+        let (survey, sha256) = export::survey_and_hash(file, format)?;
+        (survey, Hash::Known(sha256))
+    } else {
+        let hashing = Hashing::begin(&path);
+        (export::survey(file, format)?, Hash::UnderWay(hashing))
+    };
+    Ok(Surveyed { path, survey, hash, is_only_looked_at: false })
 }
 
 /// The last pass: what the rows say. Those that are `familiar` are passed over, if they were read under the same header and
@@ -205,7 +197,7 @@ pub async fn read(
 /// # Errors
 /// [`ExamineError`].
 pub async fn whole(path: &Path, source: &Source, today: NaiveDate) -> Result<Examined, ExamineError> {
-    let mut surveyed = survey_and_hash(path, source).await?;
+    let mut surveyed = survey(path, source).await?;
     read(&mut surveyed, source, today, None).await
 }
 
@@ -322,6 +314,20 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+
+    #[tokio::test]
+    async fn exports_of_all_sizes_have_the_hash_of_their_bytes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "id,name\nE1,Quillfeather\n";
+        std::fs::write(file.path(), text).unwrap();
+        for on_the_way in [text.len() - 1, text.len()] {
+            let mut surveyed = survey_now(file.path().to_owned(), &Format::default(), on_the_way as u64).unwrap();
+            assert_eq!(surveyed.survey.bytes, text.len() as u64);
+            for _ in 0..2 {
+                assert_eq!(surveyed.sha256().await.unwrap(), export::sha256(text.as_bytes()).unwrap());
+            }
+        }
+    }
 
     #[test]
     fn a_file_is_read_no_further_once_nobody_wants_it() {

@@ -16,7 +16,7 @@ use crate::roster::{Absence, ConfirmedRoster, Entry, Loss};
 use crate::store::{AcceptedExport, FileEnding, GroupRecord, Packed, Store, StoreError, Work};
 
 use super::baseline::{self, Glimpse};
-use super::examine::{self, ExamineError, Examined, Hashing, Surveyed};
+use super::examine::{self, ExamineError, Examined, Surveyed};
 use super::{Desk, SyncError, today, unreadable};
 
 /// What a plan is made for.
@@ -185,9 +185,7 @@ impl Desk {
     ) -> Result<Result<(PlanReport, Counts), Broken>, SyncError> {
         let today = today(source, export.as_of, self.clock.now());
         self.look_at_inbox(source).await?;
-        // Not sooner: while the state is opened, that and the first pass are what two processors have to do.
-        let hashing = Hashing::begin(path);
-        let survey = async { Ok(survey.await?.to_look_at().hashed_by(hashing)) };
+        let survey = async { Ok(survey.await?.to_look_at()) };
         let looked = self.look(source, survey, today).await?;
         let (examined, known) = match looked {
             Ok((examined, known)) => (Examined { name: export.name.clone(), ..examined }, known),
