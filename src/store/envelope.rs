@@ -33,16 +33,14 @@ impl Kind {
             | Self::Group
             | Self::Source
             | Self::Text
-            | Self::Roster
             | Self::Run
             | Self::Plan
-            | Self::Payload
             | Self::Count
             | Self::Trace
             | Self::Renames
             | Self::Digest
             | Self::Block => 1,
-            Self::Batch | Self::Changes | Self::Familiar => 2,
+            Self::Roster | Self::Batch | Self::Payload | Self::Changes | Self::Familiar => 2,
         }
     }
 
@@ -140,7 +138,7 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused_by_name_before_anything_else_is_read() {
         for bytes in [&[2_u8][..], &[255, 1, 2, 3]] {
-            let refused = unseal(Kind::Roster, b"key", bytes).unwrap_err();
+            let refused = unseal(Kind::Plan, b"key", bytes).unwrap_err();
             assert!(matches!(refused, StoreError::Newer { known: 1, .. }), "{refused:?}");
         }
     }

@@ -23,7 +23,10 @@ use super::{Store, StoreError, compact, keys};
 /// them. Those that it wrote are read as they are. Familiar rows are no longer in the database.
 ///
 /// 5: a compaction puts history into an archive. A program that knows only 4 would take it for gone.
-pub(super) const LAYOUT: u32 = 5;
+///
+/// 6: rosters and payloads are packed in another way. A program that knows only 5 could not read them. Those that it wrote are read as they
+/// are.
+pub(super) const LAYOUT: u32 = 6;
 /// The folder for states of other APIs than the one that the state directory was made for.
 const OTHERS: &str = "apis";
 /// As much of a host as a person needs to recognise it.

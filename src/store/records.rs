@@ -4,11 +4,8 @@
 //! with a `From<V1>`, raise [`Kind::version`], and keep the fixture of the old one). Runs, batches, plans and what is
 //! known of sources are JSON, which may gain optional fields. All are compressed.
 
-use std::cell::RefCell;
-
 use memchr::memmem;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use zstd::bulk::Decompressor;
 
 use super::StoreError;
 use super::envelope::{self, Kind};
@@ -20,8 +17,7 @@ mod dictionary;
 mod entries;
 mod familiar;
 mod journal;
-
-use dictionary::Dictionary;
+mod packing;
 
 pub(super) use archived::{block, loosen, tighten, unblock};
 pub(super) use changes::{change_kinds, changes, changes_of, unchanges};
@@ -30,9 +26,6 @@ pub(super) use entries::{
 };
 pub(super) use familiar::{digest, familiar, undigest, unfamiliar};
 pub(super) use journal::{GroupV1, MetaV1, PlanKeepsV1, RenameV1, RunV1, SourceV1};
-
-/// Level 1: a third of the size for a tenth of the time of the levels that save a little more.
-const LEVEL: i32 = 1;
 
 /// A JSON record in its envelope.
 pub(super) fn json<T: Serialize>(kind: Kind, key: &[u8], record: &T) -> Result<Vec<u8>, StoreError> {
@@ -132,11 +125,7 @@ fn pack(kind: Kind, key: &[u8], body: &[u8]) -> Result<Vec<u8>, StoreError> {
 }
 
 fn pack_as((version, kind): (u8, Kind), key: &[u8], body: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let packed = match dictionary::of(kind, version) {
-        Some(dictionary) => dictionary.compress(body),
-        None => zstd::bulk::compress(body, LEVEL),
-    };
-    Ok(envelope::seal_as((version, kind), key, &packed.map_err(|error| unwritable(&error))?))
+    Ok(envelope::seal_as((version, kind), key, &packing::pack_body(kind, version, body)?))
 }
 
 fn unpack(kind: Kind, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
@@ -149,29 +138,7 @@ fn unpack_versioned(kind: Kind, key: &[u8], sealed: &[u8]) -> Result<(u8, Vec<u8
     if version == 0 {
         return Err(kind.corrupt("has a version that never was"));
     }
-    let body = unzstd(packed, dictionary::of(kind, version)).ok_or_else(|| kind.corrupt("cannot be unpacked"))?;
-    Ok((version, body))
-}
-
-/// Unpacks what [`pack`] packed: a frame that says how long its content is. Its checksum has been looked at before, so the length
-/// is what was written. A context costs more than most records, so each thread keeps one.
-fn unzstd(packed: &[u8], dictionary: Option<&'static Dictionary>) -> Option<Vec<u8>> {
-    thread_local! {
-        static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-    }
-    let length = usize::try_from(zstd::zstd_safe::get_frame_content_size(packed).ok()??).ok()?;
-    CONTEXT.with_borrow_mut(|kept| {
-        if kept.is_none() {
-            *kept = Decompressor::new().ok();
-        }
-        let context = kept.as_mut()?;
-        match dictionary {
-            Some(dictionary) => context.set_prepared_dictionary(dictionary.decoder()),
-            None => context.set_dictionary(b""),
-        }
-        .ok()?;
-        context.decompress(packed, length).ok()
-    })
+    Ok((version, packing::unpack_body(kind, version, packed)?))
 }
 
 fn unwritable(error: &dyn std::error::Error) -> StoreError {

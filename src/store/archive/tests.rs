@@ -1,14 +1,14 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::store::envelope::{Kind, seal};
+use crate::store::envelope::{Kind, seal_as};
 
 /// Tree, key and record: of a kind that loses its envelope, and of one that keeps it.
 fn samples() -> [(u8, &'static [u8], Vec<u8>); 3] {
     [
         (7, b"run_1\0bat_1", records::index(b"run_1\0bat_1")),
         (7, b"run_1\0bat_2", records::text(b"run_1\0bat_2", "bat_2")),
-        (13, b"bat_1", seal(Kind::Roster, b"bat_1", b"records")),
+        (13, b"bat_1", seal_as((1, Kind::Roster), b"bat_1", b"records")),
     ]
 }
 

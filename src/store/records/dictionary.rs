@@ -12,7 +12,8 @@ use zstd::bulk::Compressor;
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::CParameter;
 
-use super::{Kind, LEVEL};
+use super::Kind;
+use super::packing::LEVEL;
 
 /// What packs and unpacks records of one version of a kind.
 pub(super) struct Dictionary {

@@ -7,23 +7,21 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, positional, read_positional, read_start, unpack};
+use super::{Kind, pack, positional, read_positional, read_start, unpack, unpack_versioned, unwritable};
 use crate::roster::familiar::{MemberDigest, plan_seed};
-use crate::roster::ids::{GroupRef, PlanId, ReferenceId, RunId, SourceName};
+use crate::roster::ids::{PlanId, ReferenceId, RunId, SourceName};
 use crate::roster::member::{Member, Texts};
 use crate::roster::{ConfirmedRoster, Entry, Origin};
 use crate::store::{Glance, RosterFacts, StoreError};
 
+/// What a roster begins with. Behind it are how many members it has, each as an [`EntryV1`] (from version 2 on behind the number of its
+/// bytes, so that whoever looks for somebody need not read the others), and the ids of its former members.
 #[derive(Serialize, Deserialize)]
-struct RosterV1<'a> {
+struct RosterStartV1<'a> {
     group: &'a str,
     confirmed_at: TimeV1,
     #[serde(borrow)]
     tables: TablesV1<'a>,
-    #[serde(borrow)]
-    members: Vec<EntryV1<'a>>,
-    #[serde(borrow)]
-    former: Vec<&'a str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,15 +86,26 @@ pub(super) struct EntryV1<'a> {
 /// A confirmed roster in its envelope.
 pub(in crate::store) fn roster(key: &[u8], roster: &ConfirmedRoster) -> Result<Vec<u8>, StoreError> {
     let mut tables = TableWriter::default();
-    let members = roster.members().iter().map(|entry| tables.entry(entry)).collect();
-    let record = RosterV1 {
+    let members: Vec<EntryV1<'_>> = roster.members().iter().map(|entry| tables.entry(entry)).collect();
+    let start = RosterStartV1 {
         group: roster.group.as_str(),
         confirmed_at: TimeV1(roster.confirmed_at.timestamp(), roster.confirmed_at.timestamp_subsec_nanos()),
         tables: tables.finish(),
-        members,
-        former: roster.former().iter().map(ReferenceId::as_str).collect(),
     };
-    positional(Kind::Roster, key, &record)
+    let former: Vec<&str> = roster.former().iter().map(ReferenceId::as_str).collect();
+    let body = roster_body(&start, &members, &former).map_err(|error| unwritable(&error))?;
+    pack(Kind::Roster, key, &body)
+}
+
+fn roster_body(start: &RosterStartV1<'_>, members: &[EntryV1<'_>], former: &[&str]) -> postcard::Result<Vec<u8>> {
+    let mut body = postcard::to_extend(&(start, members.len()), Vec::new())?;
+    let mut entry = Vec::new();
+    for member in members {
+        entry.clear();
+        entry = postcard::to_extend(member, entry)?;
+        body = postcard::to_extend(entry.as_slice(), body)?;
+    }
+    postcard::to_extend(former, body)
 }
 
 /// A batch's payload in its envelope.
@@ -185,22 +194,16 @@ impl<'a> Table<'a> {
 
 /// Reads a confirmed roster.
 pub(in crate::store) fn unroster(key: &[u8], sealed: &[u8]) -> Result<ConfirmedRoster, StoreError> {
-    let body = unpack(Kind::Roster, key, sealed)?;
-    let RosterV1 { group, confirmed_at, tables, members, former } = read_positional(Kind::Roster, &body)?;
-    let reader = TableReader::new(Kind::Roster, &tables)?;
-    let group: GroupRef = reader.id(group)?;
-    let members = members.iter().map(|entry| reader.entry(entry)).collect::<Result<Vec<_>, _>>()?;
-    let former = former.into_iter().map(|id| reader.id(id)).collect::<Result<Vec<_>, _>>()?;
-    Ok(ConfirmedRoster::new(group, members, former, confirmed_at.time()?))
+    roster_part(key, sealed, |_| true)
 }
 
 /// Looks at everybody in a confirmed roster without making a record of them.
 pub(in crate::store) fn glance(key: &[u8], sealed: &[u8], mut each: impl FnMut(&Glance<'_>)) -> Result<(), StoreError> {
-    let body = unpack(Kind::Roster, key, sealed)?;
-    let (start, mut rest) = RosterStartV1::read(&body)?;
+    let body = RosterBody::unpack(key, sealed)?;
+    let (start, mut members) = body.read()?;
     let plans: Vec<u64> = start.tables.plans.iter().map(|plan| plan_seed(plan)).collect();
-    for _ in 0..rest.number()? {
-        let raw = RawEntry::read(&mut rest)?;
+    while let Some(entry) = members.next_entry()? {
+        let raw = RawEntry::read(&mut Raw(entry))?;
         let plan_seed = *pick(&plans, raw.plan)?;
         each(&Glance {
             reference_id: raw.reference_id,
@@ -218,36 +221,63 @@ pub(in crate::store) fn roster_part(
     sealed: &[u8],
     mut is_wanted: impl FnMut(&[u8]) -> bool,
 ) -> Result<ConfirmedRoster, StoreError> {
-    let body = unpack(Kind::Roster, key, sealed)?;
-    let (RosterStartV1 { group, confirmed_at, tables }, mut rest) = RosterStartV1::read(&body)?;
+    let body = RosterBody::unpack(key, sealed)?;
+    let (RosterStartV1 { group, confirmed_at, tables }, mut members) = body.read()?;
     let reader = TableReader::new(Kind::Roster, &tables)?;
     let mut wanted = Vec::new();
-    for _ in 0..rest.number()? {
-        let entry = rest.0;
-        if is_wanted(RawEntry::read(&mut rest)?.reference_id) {
-            wanted.push(reader.entry(&read_start(Kind::Roster, entry)?)?);
+    while let Some(entry) = members.next_entry()? {
+        if is_wanted(Raw(entry).text()?) {
+            wanted.push(reader.entry(&read_positional(Kind::Roster, entry)?)?);
         }
     }
-    let former: Vec<&str> = read_positional(Kind::Roster, rest.0)?;
-    let former = former.into_iter().map(|id| reader.id(id)).collect::<Result<Vec<_>, _>>()?;
+    let former = members.former()?.into_iter().map(|id| reader.id(id)).collect::<Result<Vec<_>, _>>()?;
     Ok(ConfirmedRoster::new(reader.id(group)?, wanted, former, confirmed_at.time()?))
 }
 
-/// What a roster begins with.
-#[derive(Deserialize)]
-struct RosterStartV1<'a> {
-    group: &'a str,
-    confirmed_at: TimeV1,
-    #[serde(borrow)]
-    tables: TablesV1<'a>,
+/// An unpacked roster, and the version that it was written in.
+struct RosterBody {
+    version: u8,
+    bytes: Vec<u8>,
 }
 
-impl<'a> RosterStartV1<'a> {
-    /// With what follows: the members, after their number.
-    fn read(body: &'a [u8]) -> Result<(Self, Raw<'a>), StoreError> {
-        postcard::take_from_bytes(body)
-            .map(|(start, rest)| (start, Raw(rest)))
-            .map_err(|_| Kind::Roster.corrupt("cannot be read"))
+impl RosterBody {
+    fn unpack(key: &[u8], sealed: &[u8]) -> Result<Self, StoreError> {
+        unpack_versioned(Kind::Roster, key, sealed).map(|(version, bytes)| Self { version, bytes })
+    }
+
+    /// Its start, and the members behind it.
+    fn read(&self) -> Result<(RosterStartV1<'_>, Members<'_>), StoreError> {
+        let (start, rest) =
+            postcard::take_from_bytes(&self.bytes).map_err(|_| Kind::Roster.corrupt("cannot be read"))?;
+        let mut rest = Raw(rest);
+        let left = rest.number()?;
+        Ok((start, Members { left, rest, have_lengths: 1 < self.version }))
+    }
+}
+
+/// The members of a roster that were not looked at yet, and what is behind them.
+struct Members<'a> {
+    left: u64,
+    rest: Raw<'a>,
+    have_lengths: bool,
+}
+
+impl<'a> Members<'a> {
+    /// The bytes of the next one, an [`EntryV1`].
+    fn next_entry(&mut self) -> Result<Option<&'a [u8]>, StoreError> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        if self.have_lengths {
+            return self.rest.text().map(Some);
+        }
+        let begin = self.rest.0;
+        RawEntry::read(&mut self.rest)?;
+        Ok(Some(before(begin, &self.rest)))
+    }
+
+    /// The ids of former members, once no member is left.
+    fn former(self) -> Result<Vec<&'a str>, StoreError> {
+        read_positional(Kind::Roster, self.rest.0)
     }
 }
 
@@ -349,9 +379,9 @@ impl<'a> Raw<'a> {
 
 /// Reads how large a confirmed roster is, and when it was confirmed.
 pub(in crate::store) fn roster_facts(key: &[u8], sealed: &[u8]) -> Result<RosterFacts, StoreError> {
-    let body = unpack(Kind::Roster, key, sealed)?;
-    let (start, mut rest) = RosterStartV1::read(&body)?;
-    Ok(RosterFacts { members: rest.number()?, confirmed_at: start.confirmed_at.time()? })
+    let body = RosterBody::unpack(key, sealed)?;
+    let (start, members) = body.read()?;
+    Ok(RosterFacts { members: members.left, confirmed_at: start.confirmed_at.time()? })
 }
 
 /// Reads a payload.
@@ -373,10 +403,11 @@ pub(in crate::store) fn payload_of(
 
 /// Whether somebody in a roster or a payload is a source's.
 pub(in crate::store) fn names_source(kind: Kind, key: &[u8], sealed: &[u8], source: &str) -> Result<bool, StoreError> {
+    if kind == Kind::Roster {
+        return Ok(RosterBody::unpack(key, sealed)?.read()?.0.tables.sources.contains(&source));
+    }
     let body = unpack(kind, key, sealed)?;
-    let tables: TablesV1<'_> =
-        if kind == Kind::Roster { RosterStartV1::read(&body)?.0.tables } else { read_start(kind, &body)? };
-    Ok(tables.sources.contains(&source))
+    Ok(read_start::<TablesV1<'_>>(kind, &body)?.sources.contains(&source))
 }
 
 /// Whether a roster or a payload has any of these reference ids.
@@ -386,12 +417,18 @@ pub(in crate::store) fn names_any(
     sealed: &[u8],
     reference_ids: &HashSet<&str>,
 ) -> Result<bool, StoreError> {
+    if kind == Kind::Roster {
+        let body = RosterBody::unpack(key, sealed)?;
+        let (_, mut members) = body.read()?;
+        while let Some(entry) = members.next_entry()? {
+            if str::from_utf8(Raw(entry).text()?).is_ok_and(|id| reference_ids.contains(id)) {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
     let body = unpack(kind, key, sealed)?;
-    let members = if kind == Kind::Roster {
-        read_positional::<RosterV1<'_>>(kind, &body)?.members
-    } else {
-        read_positional::<PayloadV1<'_>>(kind, &body)?.members
-    };
+    let members = read_positional::<PayloadV1<'_>>(kind, &body)?.members;
     Ok(members.iter().any(|entry| reference_ids.contains(entry.reference_id)))
 }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, LEVEL, unwritable, unzstd};
+use super::packing::{unzstd, zstd};
+use super::{Kind, unwritable};
 use crate::roster::familiar::{Context, Familiar, FamiliarRows, GroupDigest};
 use crate::roster::ids::{GroupRef, SourceName};
 use crate::store::StoreError;
@@ -26,9 +27,8 @@ struct FamiliarV2<'a> {
 
 /// Familiar rows in their envelope.
 pub(in crate::store) fn familiar(key: &[u8], familiar: &Familiar) -> Result<Vec<u8>, StoreError> {
-    let packed = |column: Vec<u8>| zstd::bulk::compress(&column, LEVEL).map_err(|error| unwritable(&error));
-    let places = packed(familiar.rows.groups().iter().flat_map(|group| group.to_le_bytes()).collect())?;
-    let until = packed(familiar.rows.until().iter().flat_map(|until| until.to_le_bytes()).collect())?;
+    let places = zstd(&familiar.rows.groups().iter().flat_map(|group| group.to_le_bytes()).collect::<Vec<u8>>())?;
+    let until = zstd(&familiar.rows.until().iter().flat_map(|until| until.to_le_bytes()).collect::<Vec<u8>>())?;
     let start = FamiliarV2 {
         context: familiar.context.0.to_le_bytes(),
         day: familiar.day,
@@ -48,7 +48,7 @@ pub(in crate::store) fn unfamiliar(key: &[u8], sealed: Vec<u8>) -> Result<Famili
         return Err(Kind::Familiar.corrupt("is of a version that was kept elsewhere"));
     }
     let (start, digests) = postcard::take_from_bytes::<FamiliarV2<'_>>(body).map_err(|_| bad())?;
-    let column = |packed| unzstd(packed, None).ok_or_else(bad);
+    let column = |packed| unzstd(packed).ok_or_else(bad);
     let places = numbers(&column(start.places)?, u32::from_le_bytes)?;
     let until = numbers(&column(start.until)?, i32::from_le_bytes)?;
     let (context, day, groups) = (Context(u128::from_le_bytes(start.context)), start.day, names(&start.groups)?);

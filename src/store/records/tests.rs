@@ -54,11 +54,11 @@ fn written() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("group_v1", Kind::Group, json(Kind::Group, KEY, &group).unwrap()),
         ("source_v1", Kind::Source, json(Kind::Source, KEY, &source).unwrap()),
         ("text_v1", Kind::Text, text(KEY, "bat_1")),
-        ("roster_v1", Kind::Roster, roster(KEY, &samples::roster("acme", &["E1", "E2"])).unwrap()),
+        ("roster_v2", Kind::Roster, roster(KEY, &samples::roster("acme", &["E1", "E2"])).unwrap()),
         ("run_v1", Kind::Run, json(Kind::Run, KEY, &run_v1()).unwrap()),
         ("plan_v1", Kind::Plan, json(Kind::Plan, KEY, &plan).unwrap()),
         ("batch_v2", Kind::Batch, json(Kind::Batch, KEY, &batch).unwrap()),
-        ("payload_v1", Kind::Payload, payload(KEY, &samples::work("bat_1", "run_1", "acme").payload).unwrap()),
+        ("payload_v2", Kind::Payload, payload(KEY, &samples::work("bat_1", "run_1", "acme").payload).unwrap()),
         ("changes_v2", Kind::Changes, changes(KEY, &samples::changes()).unwrap()),
         ("count_v1", Kind::Count, count(KEY, 7)),
         ("trace_v1", Kind::Trace, trace(KEY, &[7, 4_000_000_000])),
@@ -110,10 +110,40 @@ fn every_record_of_every_released_version_still_reads() {
             missing.push(candidate);
         }
     }
-    for (name, kind) in [("batch_v1", Kind::Batch), ("changes_v1", Kind::Changes)] {
+    let older = [
+        ("batch_v1", Kind::Batch),
+        ("changes_v1", Kind::Changes),
+        ("roster_v1", Kind::Roster),
+        ("payload_v1", Kind::Payload),
+    ];
+    for (name, kind) in older {
         assert!(is_sample(kind, &std::fs::read(fixture(name)).unwrap()).unwrap(), "{name} reads as something else");
     }
     assert!(missing.is_empty(), "without a fixture; look at these and commit them: {missing:?}");
+}
+
+#[test]
+fn a_roster_of_the_first_version_is_looked_through_as_one_of_today() {
+    let first = std::fs::read(fixture("roster_v1")).unwrap();
+    let today = roster(KEY, &samples::roster("acme", &["E1", "E2"])).unwrap();
+    let glances = |sealed: &[u8]| {
+        let mut seen = Vec::new();
+        glance(KEY, sealed, |one| {
+            seen.push((one.reference_id.to_vec(), one.source.to_owned(), one.digest, one.has_own_plan));
+        })
+        .unwrap();
+        seen
+    };
+    assert_eq!(glances(&first), glances(&today));
+    assert_eq!(roster_facts(KEY, &first).unwrap(), roster_facts(KEY, &today).unwrap());
+    let second = |sealed: &[u8]| roster_part(KEY, sealed, |id| id == b"E2").unwrap();
+    assert_eq!(second(&first), second(&today));
+    for sealed in [first, today] {
+        let names = |id| names_any(Kind::Roster, KEY, &sealed, &[id].into()).unwrap();
+        assert!(names("E2") && !names("E3"));
+        let is_of = |source| names_source(Kind::Roster, KEY, &sealed, source).unwrap();
+        assert!(is_of("hris") && !is_of("payroll"));
+    }
 }
 
 #[test]

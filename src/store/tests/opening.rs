@@ -162,7 +162,7 @@ fn a_newer_store_is_refused_by_version() {
     writing.put(&mut draft, Shelf::Meta, keys::META, &sealed).unwrap();
     writing.commit(&draft).unwrap();
     drop(trees);
-    assert!(matches!(refusal(&dir), StoreError::Newer { found: 6, known: 5 }));
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 7, known: 6 }));
 
     let dir = closed();
     fs::write(dir.path().join("store.json"), "{\"version\": 7, \"shape\": \"unknown\"}").unwrap();

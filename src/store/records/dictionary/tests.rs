@@ -4,7 +4,8 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::super::{LEVEL, changes, json, unpack};
+use super::super::packing::LEVEL;
+use super::super::{changes, json, unpack};
 use super::Kind;
 use crate::report::{Arrival, Batch, Failure, MovedOut, Phase, Reason};
 use crate::roster::ids::{GroupId, GroupRef, PlanId, ReferenceId, RequestId, RunId, SourceName};
