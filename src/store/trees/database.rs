@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::hint::black_box;
 use std::iter::Peekable;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,11 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 /// That of databases that were made before this was measured.
 pub(super) const FORMER_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// With fewer segments there is hardly anything to read; and a first load needs the memory for itself.
+const MANY_SEGMENTS: u64 = 4;
+/// More than what sled and the allocator add to a unit.
+const HEADER_BYTES: usize = 64 * 1024;
 
 /// As many pieces have their memory taken beforehand: 128 MB.
 const MOST_PIECES: u32 = 16 * 1024;
@@ -75,6 +81,10 @@ impl Database {
     }
 
     pub(super) fn open(path: &Path, segment_bytes: usize) -> Result<Self, StoreError> {
+        let file = path.join(LOG);
+        if std::fs::metadata(&file).is_ok_and(|file| MANY_SEGMENTS * segment_bytes as u64 <= file.len()) {
+            keep_units_of(segment_bytes);
+        }
         let config = sled::Config::default()
             .path(path)
             .cache_capacity(CACHE_BYTES)
@@ -82,7 +92,6 @@ impl Database {
             .flush_every_ms(Some(500));
         let db = config.open()?;
         let shelves = SHELVES.iter().map(|(_, name)| db.open_tree(name)).collect::<Result<Vec<_>, _>>()?;
-        let file = path.join(LOG);
         let identity = identity(&file);
         let mut database = Self { db, shelves, archive: None, file: (file, identity) };
         database.open_archive(path)?;
@@ -360,6 +369,13 @@ impl Iterator for Entries<'_> {
             }
         }
     }
+}
+
+/// Has the allocator keep pieces of memory of this size, and not give each back to the kernel when it is free: sled asks for several as it opens
+/// a database, one after the other, and all processors that the command is on have to be told of each that is given back. glibc raises the size
+/// that it keeps when it gives back a larger one, unless the environment sets it.
+fn keep_units_of(bytes: usize) {
+    drop(black_box(Vec::<u8>::with_capacity(bytes + HEADER_BYTES)));
 }
 
 /// Whether sled found a database with segments of another size.
