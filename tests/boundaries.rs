@@ -51,6 +51,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 /// Libraries that stay in one room.
 const STAYS_IN: &[(&str, &[&str])] = &[
     ("sled", &["store/"]),
+    ("lz4_flex", &["store/"]),
     ("reqwest", &["api/http"]),
     ("notify", &["intake/watch"]),
     ("cron", &["intake/schedule"]),
