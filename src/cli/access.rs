@@ -96,7 +96,8 @@ async fn answer_alone(
     }
     let settings = Settings { poll: config.poll, max_in_flight: config.api.max_in_flight };
     if begun.is_some() {
-        // Nothing will be written. To close the state would be to wait for the disk, so it is left open when the process ends.
+        // A plan is not recorded, and what a doubt writes is on the disk before it goes on. To close the state would be to wait for the disk
+        // once more, so it is left open when the process ends.
         std::mem::forget(store.clone());
     }
     let deliverer = Deliverer::new(store.clone(), Arc::clone(&api), clock.clone(), settings);

@@ -71,10 +71,10 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
     let (mut checker, mark) = Checker::for_head(head, format.encoding);
     let mut bytes = 0_u64;
     let mut begin = mark;
-    let mut hashed = 0;
+    let mut carried = 0;
     loop {
         let is_last = end < buf.len();
-        let fresh = buf.get(hashed..end).unwrap_or_default();
+        let fresh = buf.get(carried..end).unwrap_or_default();
         bytes += fresh.len() as u64;
         begin += checker.take(buf.get(begin..end).unwrap_or_default(), is_last)?;
         if is_last {
@@ -82,9 +82,9 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
         }
         // A character that is cut by the end of the chunk moves to the front.
         buf.copy_within(begin..end, 0);
-        hashed = end - begin;
+        carried = end - begin;
         begin = 0;
-        end = hashed + fill(&mut input, buf.get_mut(hashed..).unwrap_or_default())?;
+        end = carried + fill(&mut input, buf.get_mut(carried..).unwrap_or_default())?;
     }
     let (encoding, encoding_guessed) = checker.verdict()?;
     let seen = &checker.seen;
@@ -104,9 +104,20 @@ pub fn survey(mut input: impl Read, format: &Format) -> Result<Survey, Broken> {
 /// # Errors
 /// Those of [`survey`].
 pub fn survey_and_hash(input: impl Read, format: &Format) -> Result<(Survey, String), Broken> {
-    let mut input = Hashed { input, hash: Sha256::new() };
+    let mut input = Hashed::new(input);
     let survey = survey(&mut input, format)?;
-    Ok((survey, hexadecimal(input.hash)))
+    Ok((survey, input.hexadecimal()))
+}
+
+/// The SHA-256 of all bytes, in lower-case hexadecimal: what an export is recognised by.
+///
+/// # Errors
+/// [`Broken`] with `Unreadable`.
+pub fn sha256(input: impl Read) -> Result<String, Broken> {
+    let mut input = Hashed::new(input);
+    let mut buf = vec![0; CHUNK];
+    while fill(&mut input, &mut buf)? == buf.len() {}
+    Ok(input.hexadecimal())
 }
 
 /// Hashes what is read of it.
@@ -115,31 +126,21 @@ struct Hashed<R> {
     hash: Sha256,
 }
 
+impl<R> Hashed<R> {
+    fn new(input: R) -> Self {
+        Self { input, hash: Sha256::new() }
+    }
+
+    fn hexadecimal(self) -> String {
+        format!("{:x}", self.hash.finalize())
+    }
+}
+
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n_bytes = self.input.read(buf)?;
         self.hash.update(buf.get(..n_bytes).unwrap_or_default());
         Ok(n_bytes)
-    }
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    format!("{:x}", hash.finalize())
-}
-
-/// The SHA-256 of all bytes, in lower-case hexadecimal: what an export is recognised by.
-///
-/// # Errors
-/// [`Broken`] with `Unreadable`.
-pub fn sha256(mut input: impl Read) -> Result<String, Broken> {
-    let mut hash = Sha256::new();
-    let mut buf = vec![0; CHUNK];
-    loop {
-        let end = fill(&mut input, &mut buf)?;
-        hash.update(buf.get(..end).unwrap_or_default());
-        if end < buf.len() {
-            return Ok(hexadecimal(hash));
-        }
     }
 }
 
