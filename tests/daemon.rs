@@ -18,7 +18,7 @@ mod tests {
     use secrecy::SecretString;
     use serde_json::Value;
 
-    use super::bench::{Bench, Daemon, Settings, export, export_of, files, until};
+    use super::bench::{Bench, Daemon, Settings, delete, export, export_of, files, until};
 
     const EAST: &str = "hris-east";
 
@@ -257,7 +257,7 @@ mod tests {
         bench.holds(EAST, &["E1"]);
         bench.holds("payroll-east", &["P1"]);
 
-        std::fs::remove_dir_all(bench.inbox()).unwrap();
+        delete(&bench.inbox());
         until("the status tells of it", || (bench.run(&["status"]).code == 66).then_some(()));
         std::fs::write(bench.inbox_of("payroll").join("c.csv"), export(&["P1", "P2"])).unwrap();
         bench.run_of("c.csv", &["completed"]);
@@ -459,7 +459,7 @@ mod tests {
         bench.run(&["status"]).ends_with(0);
         let run = hold(&bench);
         bench.run(&["status"]).ends_with(3);
-        std::fs::remove_dir_all(bench.inbox()).unwrap();
+        delete(&bench.inbox());
         until("a missing inbox", || (bench.run(&["status"]).code == 66).then_some(()));
         bench.sandbox().accept_only(vec![SecretString::from("vit_apk_other")]);
         bench.run(&["retry", EAST]).ends_with(69);

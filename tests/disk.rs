@@ -13,7 +13,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    use super::bench::{Bench, Daemon, Said, export, files, until};
+    use super::bench::{Bench, Daemon, Said, delete, export, files, until};
 
     const EAST: &str = "hris-east";
 
@@ -28,7 +28,7 @@ mod tests {
         bench.drop("day1.csv", &export(&["E1", "E2", "E3"]));
         bench.run_of("day1.csv", &["completed"]);
         let requests = bench.sandbox().requests().len();
-        std::fs::remove_dir_all(bench.path("state")).unwrap();
+        delete(&bench.path("state"));
         // E3 is not in it: sent from a state that nobody will ever read again, that would be a removal without a record.
         bench.drop("day2.csv", &export(&["E1", "E2"]));
         assert_eq!(daemon.ended(), 74, "{}", daemon.log());
@@ -68,7 +68,7 @@ mod tests {
         let daemon = bench.daemon();
         bench.drop("day1.csv", &export(&["E1"]));
         bench.run_of("day1.csv", &["completed"]);
-        std::fs::remove_dir_all(bench.inbox()).unwrap();
+        delete(&bench.inbox());
         let status = until("the trouble", || {
             let said = bench.run(&["status"]);
             (said.code == 66).then_some(said)

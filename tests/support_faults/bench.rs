@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +33,14 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < DEADLINE, "never came: {what}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
+}
+
+/// Deletes a folder into which a daemon may still be writing: what comes between the files and the folder is deleted as well.
+pub(crate) fn delete(folder: &Path) {
+    until("an end of the folder", || match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => None,
+        deleted => Some(deleted.unwrap()),
+    });
 }
 
 /// A sandbox on a socket of its own thread.
