@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use tokio::sync::Semaphore;
@@ -38,6 +38,7 @@ mod sentinel;
 mod sources;
 mod together;
 mod trees;
+mod undelivered;
 mod verify;
 
 pub use changes::{BatchChanges, Change, ChangeKind, MemberChange};
@@ -73,6 +74,7 @@ struct Inner {
     /// As far as the sentinel tells of them.
     settlements: together::Together,
     calls: Semaphore,
+    left: Mutex<Option<undelivered::Left>>,
     ids: Ids,
     _lock: File,
 }
@@ -95,6 +97,7 @@ impl Store {
             durable: filter::active(),
             settlements: together::Together::default(),
             calls: Semaphore::new(CALLS_AT_ONCE),
+            left: Mutex::default(),
             ids: Ids::after(None, None),
             _lock: lock,
         };

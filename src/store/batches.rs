@@ -50,15 +50,6 @@ impl Store {
             .collect()
     }
 
-    /// The batches of a run that are open or wait, but for those that try people again: newest first, since the newest is usually
-    /// the last to end, and each read only when it is asked for.
-    pub fn undelivered(&self, run: &RunId) -> impl Iterator<Item = Result<Batch, StoreError>> {
-        let keys = self.inner.trees.keys_back(Shelf::RunBatches, keys::first(run.as_str()));
-        // One that was forgotten since its key was read is passed over.
-        let batches = keys.filter_map(|key| key.and_then(|key| self.batch(&second_id(&key)?)).transpose());
-        batches.filter(|batch| batch.as_ref().map_or(true, |batch| !batch.phase.is_final() && batch.again == 0))
-    }
-
     /// All batches of a group, oldest first: the way back through its rosters.
     ///
     /// # Errors
@@ -604,7 +595,7 @@ fn draft_ids(writing: &Writing<'_>, draft: &mut Draft, batch: &Batch) -> Result<
     writing.put(draft, Shelf::GroupBatches, &key, &records::index(&key))
 }
 
-fn second_id(key: &[u8]) -> Result<BatchId, StoreError> {
+pub(super) fn second_id(key: &[u8]) -> Result<BatchId, StoreError> {
     keys::second(key)
         .and_then(|id| BatchId::parse(id).ok())
         .ok_or_else(|| StoreError::corrupt("a key is not a pair of ids"))

@@ -88,7 +88,7 @@ impl Store {
     pub fn runs(&self, filter: &RunFilter, limit: usize) -> Result<Vec<Run>, StoreError> {
         let of_group = filter.group.as_ref().map(|group| self.runs_of_group(group)).transpose()?;
         let mut found = Vec::new();
-        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new()) {
+        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new(), None) {
             if limit <= found.len() {
                 break;
             }
@@ -108,7 +108,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn runs_after(&self, filter: &RunFilter, after: &RunId) -> Result<Vec<Run>, StoreError> {
         let mut found = Vec::new();
-        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new()) {
+        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new(), None) {
             let key = key?;
             if key.as_ref() <= after.as_str().as_bytes() {
                 break;
@@ -131,7 +131,7 @@ impl Store {
         limit: usize,
     ) -> Result<Option<RunRecord>, StoreError> {
         let mut looked_at = 0;
-        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new()) {
+        for key in self.inner.trees.keys_back(Shelf::Runs, Vec::new(), None) {
             if limit <= looked_at {
                 break;
             }

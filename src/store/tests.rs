@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::compact::Limits;
 use super::trees::{Draft, Shelf, Trees};
@@ -530,6 +530,39 @@ fn a_run_does_not_wait_for_people_who_are_tried_again() {
     store.settle_with(&settlement, Some(again)).unwrap();
     assert!(store.undelivered(&RunId::parse("run_1").unwrap()).next().is_none());
     assert!(store.work(&group("acme")).unwrap().is_some());
+}
+
+#[test]
+fn what_is_left_of_a_run_is_found_in_whichever_order_its_batches_end() {
+    let id = RunId::parse("run_1").unwrap();
+    let names: Vec<String> = (10..30).map(|number| format!("bat_{number}")).collect();
+    let later = "bat_30".to_owned();
+    for step in [1, 7, 19] {
+        let (_dir, store) = open();
+        // Of a group each.
+        let works = |names: &[String]| names.iter().map(|name| work(name, "run_1", name)).collect::<Vec<_>>();
+        let ids: Vec<&str> = names.iter().map(String::as_str).collect();
+        store.accept(&run("run_1", &ids), works(&names), &source(None)).unwrap();
+        let mut left: BTreeSet<String> = names.iter().cloned().collect();
+        for turn in 0..names.len() {
+            let ended = &names[turn * step % names.len()];
+            let batch = Batch { group: group(ended), ..in_phase(ended, "run_1", Phase::Completed) };
+            store.settle(&Settlement::unchanged(batch, None)).unwrap();
+            left.remove(ended);
+            if turn == names.len() / 2 {
+                store.accept(&run("run_1", &ids), works(std::slice::from_ref(&later)), &source(None)).unwrap();
+                left.insert(later.clone());
+            }
+            let found = store.undelivered(&id).map(|batch| batch.unwrap().batch.to_string());
+            let found: Vec<String> = found.collect();
+            assert_eq!(found.len(), left.len(), "each of them once");
+            assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), left);
+            assert!(store.end_run(&id, |_| Ok(())).unwrap().is_none(), "something is left");
+        }
+        let last = Batch { group: group(&later), ..in_phase(&later, "run_1", Phase::Completed) };
+        store.settle(&Settlement::unchanged(last, None)).unwrap();
+        assert!(store.end_run(&id, |_| Ok(())).unwrap().is_some());
+    }
 }
 
 mod history;

@@ -196,10 +196,16 @@ impl Trees {
         self.look(|database| database.last_key(shelf, prefix, None))
     }
 
-    /// The keys that begin with `prefix`, the last one first, each looked up while others write. An error is the last.
-    pub(super) fn keys_back(&self, shelf: Shelf, prefix: Vec<u8>) -> impl Iterator<Item = Result<IVec, StoreError>> {
-        let last = self.last_key(shelf, &prefix).transpose();
-        std::iter::successors(last, move |last| {
+    /// The keys that begin with `prefix` from `from`, or from the last one, backwards, each looked up while others write. An error is
+    /// the last.
+    pub(super) fn keys_back(
+        &self,
+        shelf: Shelf,
+        prefix: Vec<u8>,
+        from: Option<IVec>,
+    ) -> impl Iterator<Item = Result<IVec, StoreError>> {
+        let first = from.map(Ok).or_else(|| self.last_key(shelf, &prefix).transpose());
+        std::iter::successors(first, move |last| {
             let bound: &[u8] = last.as_ref().ok()?;
             self.look(|database| database.last_key(shelf, &prefix, Some(bound))).transpose()
         })

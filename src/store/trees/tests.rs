@@ -232,7 +232,7 @@ proptest! {
                 prop_assert_eq!(trees.keys(shelf, prefix, 2).unwrap(), wanted.iter().take(2).copied().collect::<Vec<_>>());
                 let last = trees.last_key(shelf, prefix).unwrap();
                 prop_assert_eq!(last.as_deref(), wanted.last().copied());
-                let back = trees.keys_back(shelf, prefix.to_vec()).collect::<Result<Vec<_>, _>>().unwrap();
+                let back = trees.keys_back(shelf, prefix.to_vec(), None).collect::<Result<Vec<_>, _>>().unwrap();
                 prop_assert_eq!(back, wanted.iter().rev().copied().collect::<Vec<_>>());
             }
         }
