@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::io::AsyncReadExt;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::api::ApiError;
@@ -199,30 +200,34 @@ impl Desk {
     ) -> Result<Answer, Refusal> {
         if run.state == RunState::Delivering {
             tell(&progress, Progress::Planned { run: run.run.clone(), batches: run.batches.len() });
-            // Thousands of batches go through a handful of phases each: the state is asked when the answer may have changed.
-            let (mut may_have_ended, mut may_stand_still) = (true, true);
-            while !may_have_ended || !self.has_ended(&run.run).await? {
+            // Thousands of batches go through a handful of phases each: the state is asked when the answer may have changed, and once for
+            // all that came meanwhile.
+            let mut asks = Asks { has_ended: true, stands_still: true };
+            while !asks.has_ended || !self.has_ended(&run.run).await? {
                 if self.deliverer.is_key_refused() {
                     return Err(left_waiting(&run, "the API does not accept the key", RefusalKind::Unavailable));
                 }
-                if may_stand_still && let Some(refusal) = self.standstill(&run.run).await? {
+                if asks.stands_still
+                    && let Some(refusal) = self.standstill(&run.run).await?
+                {
                     return Err(refusal);
                 }
-                (may_have_ended, may_stand_still) = match tokio::time::timeout(PATIENCE, news.recv()).await {
-                    Ok(Ok(News::Phase(group, phase))) => {
-                        tell(&progress, Progress::Phase { group, phase });
-                        (false, phase.is_final())
-                    }
-                    Ok(Ok(News::Trouble(group, message, _))) => {
-                        tell(&progress, Progress::Trouble { group, message });
-                        (false, true)
-                    }
-                    Ok(Ok(News::RunEnded(ended))) => (ended == run.run, false),
-                    Ok(Ok(News::KeyRefused) | Err(broadcast::error::RecvError::Lagged(_))) => (true, true),
-                    Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => {
+                let first = match tokio::time::timeout(PATIENCE, news.recv()).await {
+                    Ok(Ok(first)) => Some(first),
+                    Ok(Err(RecvError::Lagged(_))) => None,
+                    Ok(Err(RecvError::Closed)) | Err(_) => {
                         return Err(left_waiting(&run, "no progress for two minutes", RefusalKind::TryLater));
                     }
                 };
+                asks = Asks::default();
+                asks.hear(&run.run, first, &progress);
+                loop {
+                    match news.try_recv() {
+                        Ok(next) => asks.hear(&run.run, Some(next), &progress),
+                        Err(TryRecvError::Lagged(_)) => asks.hear(&run.run, None, &progress),
+                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                    }
+                }
             }
             self.rewrite_receipt(&run.run).await;
         }
@@ -437,6 +442,33 @@ fn left_waiting(run: &Run, why: &str, kind: RefusalKind) -> Refusal {
 }
 
 /// Progress is a courtesy: who does not read it in time misses some.
+/// What of a run may have changed, so that the state has to be asked.
+#[derive(Default)]
+struct Asks {
+    has_ended: bool,
+    stands_still: bool,
+}
+
+impl Asks {
+    /// Passes news on to whoever waits for the run; none that were missed, which may have been any.
+    fn hear(&mut self, run: &RunId, news: Option<News>, progress: &mpsc::Sender<Progress>) {
+        let (has_ended, stands_still) = match news {
+            Some(News::Phase(group, phase)) => {
+                tell(progress, Progress::Phase { group, phase });
+                (false, phase.is_final())
+            }
+            Some(News::Trouble(group, message, _)) => {
+                tell(progress, Progress::Trouble { group, message });
+                (false, true)
+            }
+            Some(News::RunEnded(ended)) => (ended == *run, false),
+            Some(News::KeyRefused) | None => (true, true),
+        };
+        self.has_ended |= has_ended;
+        self.stands_still |= stands_still;
+    }
+}
+
 fn tell(progress: &mpsc::Sender<Progress>, moved: Progress) {
     drop(progress.try_send(moved));
 }
