@@ -84,7 +84,7 @@ pub struct Deliverer {
     /// Places that rosters may take which are submitted again against drift.
     unhurried: Semaphore,
     /// Whether the run is a resync whose batch was looked at last: thousands of groups follow each other with batches of one run.
-    last_run: Mutex<Option<(RunId, bool)>>,
+    last_run: Arc<Mutex<Option<(RunId, bool)>>>,
     wake: Notify,
     /// Counts up when a batch has ended: whoever waits for people to leave another group looks again.
     settled: watch::Sender<u64>,
@@ -155,7 +155,7 @@ impl Deliverer {
             urgent: AtomicUsize::new(0),
             // Half of all, so that somebody who joined is never behind more than a few rosters that change nothing.
             unhurried: Semaphore::new((settings.max_in_flight / 2).max(1)),
-            last_run: Mutex::new(None),
+            last_run: Arc::default(),
             wake: Notify::new(),
             settled: watch::Sender::new(0),
             released: watch::Sender::new(0),

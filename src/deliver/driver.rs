@@ -146,21 +146,19 @@ impl Deliverer {
 
     /// Whether the group's next batch belongs to a resync. A store that cannot be read is met with where the batch is carried.
     async fn is_unhurried(&self, group: &GroupRef) -> bool {
-        let (group, last) = (group.clone(), self.last_run.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let (group, last) = (group.clone(), Arc::clone(&self.last_run));
         let looked = self.store.call(move |store| {
-            let Some(batch) = store.open_batch(&group)? else { return Ok(None) };
-            if let Some(last) = last.filter(|(run, _)| *run == batch.run) {
-                return Ok(Some(last));
+            let Some(batch) = store.open_batch(&group)? else { return Ok(false) };
+            let known = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((_, is_resync)) = known.filter(|(run, _)| *run == batch.run) {
+                return Ok(is_resync);
             }
             let run = store.bare_run(&batch.run)?;
-            Ok(Some((batch.run, run.is_some_and(|record| record.run.trigger == Trigger::Resync))))
+            let is_resync = run.is_some_and(|record| record.run.trigger == Trigger::Resync);
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some((batch.run, is_resync));
+            Ok(is_resync)
         });
-        let run = looked.await.ok().flatten();
-        let is_unhurried = run.as_ref().is_some_and(|(_, is_resync)| *is_resync);
-        if run.is_some() {
-            *self.last_run.lock().unwrap_or_else(PoisonError::into_inner) = run;
-        }
-        is_unhurried
+        looked.await.unwrap_or(false)
     }
 
     /// The group's open work; a newer roster takes the place of one that was not sent, or whose answer was lost.
