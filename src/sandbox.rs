@@ -28,6 +28,7 @@ pub mod audit;
 mod engine;
 mod groups;
 pub mod http;
+mod json;
 pub mod memory;
 mod process;
 mod requests;
@@ -114,7 +115,7 @@ impl Sandbox {
         let engine = self.up_to_date();
         let group = engine.state.group_by_reference(reference).and_then(|id| engine.state.groups.get(id));
         let members = group.into_iter().flat_map(state::Group::active);
-        members.map(|(id, member)| (id.clone(), member.row.record())).collect()
+        members.map(|(id, member)| (id.to_string(), member.row.record())).collect()
     }
 
     /// The groups in the order of their creation.
@@ -168,7 +169,10 @@ impl Sandbox {
         let mut engine = self.up_to_date();
         let group = engine.state.group_by_reference(reference).map(str::to_owned);
         let group = group.ok_or_else(|| format!("there is no group {reference}"))?;
-        let row = rules::row(&mut record.clone(), &engine.script.switches, now.date_naive())
+        // As if it had been submitted.
+        let record = record.to_string();
+        let record = serde_json::from_str(&record).map_err(|error| error.to_string())?;
+        let row = rules::row(&record, &engine.script.switches, now.date_naive())
             .map_err(|bad| format!("{} {}", bad.field, bad.why))?;
         let person = engine.state.matching(&group, &row);
         engine.state.subscribe(&group, row, person, false);

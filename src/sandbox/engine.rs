@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use compact_str::CompactString;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::answer::{self, Delivery, Ending, Reply};
 use super::audit::{Audit, CallLog};
+use super::json::{Json, Object};
 use super::requests::Request;
 use super::script::{Fault, Keys, MemberFault, On, Rule, Script};
 use super::state::State;
@@ -340,10 +342,10 @@ fn is_good_key(authorization: Option<&str>, keys: &Keys) -> bool {
 }
 
 /// A JSON object from a body.
-pub(super) fn object(
-    (content_type, body): (Option<&str>, &[u8]),
+pub(super) fn object<'a>(
+    (content_type, body): (Option<&str>, &'a [u8]),
     max_body: usize,
-) -> Result<serde_json::Map<String, Value>, Refusal> {
+) -> Result<Object<'a>, Refusal> {
     let mime = content_type.and_then(|value| value.split(';').next()).map(|mime| mime.trim().to_ascii_lowercase());
     if mime.as_deref() != Some("application/json") {
         return Err(Refusal::new(415, "Content-Type must be application/json"));
@@ -352,11 +354,11 @@ pub(super) fn object(
         return Err(Refusal::new(413, "Body is too large"));
     }
     match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
+        Ok(Json::Object(object)) => Ok(object),
         Ok(_) => Err(Refusal::new(400, "Body must be a JSON object")),
         Err(_) => Err(Refusal::new(400, "Body is not JSON")),
     }
 }
 
 /// A valid payload, by reference id.
-pub(super) type Rows = BTreeMap<String, super::rules::Row>;
+pub(super) type Rows = BTreeMap<CompactString, super::rules::Row>;

@@ -1,10 +1,11 @@
 //! The endpoints about groups and plans. Pure; time is an argument.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::{self, Ending, Reply};
 use super::engine::{Engine, Paging, Refusal, object};
+use super::json::{Json, Object};
 use super::state::Group;
 use super::switches::{CreatedStatus, DuplicateGroup, LimitOver, PastEnd, UnknownFields};
 
@@ -122,8 +123,8 @@ impl Engine {
         Ok(Reply::json(200, &json!({ "data": data, "pagination": pagination })))
     }
 
-    fn refuse_unknown(&self, body: &Map<String, Value>) -> Result<(), Refusal> {
-        let is_known = body.keys().all(|key| KEYS.contains(&key.as_str()));
+    fn refuse_unknown(&self, body: &Object<'_>) -> Result<(), Refusal> {
+        let is_known = body.iter().all(|(key, _)| KEYS.contains(&key));
         match self.script.switches.unknown_fields {
             UnknownFields::Reject if !is_known => {
                 Err(Refusal::new(400, "name and external_reference_id are the only keys of the body"))
@@ -147,10 +148,10 @@ fn duplicate(status: u16) -> Refusal {
     Refusal::new(status, "external_reference_id is in use")
 }
 
-fn text<'a>(body: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, Refusal> {
+fn text<'a>(body: &'a Object<'_>, key: &str) -> Result<Option<&'a str>, Refusal> {
     match body.get(key) {
         None => Ok(None),
-        Some(Value::String(text)) if !text.trim().is_empty() && text.chars().count() <= MAX_CHARS => Ok(Some(text)),
+        Some(Json::Text(text)) if !text.trim().is_empty() && text.chars().count() <= MAX_CHARS => Ok(Some(text)),
         Some(_) => Err(Refusal::new(400, format!("{key} must be a string of 1 to {MAX_CHARS} characters"))),
     }
 }

@@ -1,8 +1,11 @@
 //! What the API does with an accepted roster: removals, adds, updates of known members. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use compact_str::CompactString;
 
 use super::audit::FailureLog;
+use super::engine::Rows;
 use super::rules::{Given, Row};
 use super::script::{FailOn, Fault, MemberFault, PlanSeed};
 use super::state::{PersonId, State};
@@ -40,15 +43,15 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     /// Brings the group to the roster, person by person.
-    pub(super) fn process(mut self, payload: BTreeMap<String, Row>) -> Outcome {
-        let current: BTreeSet<String> = self
+    pub(super) fn process(mut self, payload: Rows) -> Outcome {
+        let current: BTreeSet<CompactString> = self
             .state
             .groups
             .get(self.group)
             .map(|group| group.active().map(|(id, _)| id.clone()).collect())
             .unwrap_or_default();
-        let removes: Vec<String> = current.iter().filter(|id| !payload.contains_key(*id)).cloned().collect();
-        let submitted = payload.keys().next().cloned();
+        let removes: Vec<CompactString> = current.iter().filter(|id| !payload.contains_key(*id)).cloned().collect();
+        let submitted = payload.keys().next().map(ToString::to_string);
         let (known, adds): (Vec<Row>, Vec<Row>) =
             payload.into_values().partition(|row| current.contains(&row.reference_id));
         match self.switches.order {
@@ -68,12 +71,12 @@ impl Work<'_> {
         self.outcome
     }
 
-    fn remove_all(&mut self, removes: Vec<String>) {
+    fn remove_all(&mut self, removes: Vec<CompactString>) {
         for reference_id in removes {
             if let Some(reason) = self.scheduled_failure(&reference_id, FailOn::Remove) {
                 self.fail(&reference_id, "remove", &reason);
             } else if let Some(id) = self.state.unsubscribe(self.group, &reference_id) {
-                self.outcome.removed.push((reference_id, id));
+                self.outcome.removed.push((reference_id.into(), id));
             }
         }
     }
@@ -89,7 +92,7 @@ impl Work<'_> {
                 continue;
             }
             match self.add(row) {
-                Ok(id) => self.outcome.added.push((reference_id, id)),
+                Ok(id) => self.outcome.added.push((reference_id.into(), id)),
                 Err(reason) => self.fail(&reference_id, "add", &reason),
             }
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Reply};
 use super::audit::{RequestLog, Violation};
 use super::engine::{Engine, Refusal, Rows, object};
+use super::json::Json;
 use super::process::{Outcome, Work};
 use super::rules;
 use super::script::{Fault, Rule};
@@ -63,7 +64,7 @@ impl Engine {
             group: reference,
             group_id: group.to_owned(),
             request_id: request_id.clone(),
-            payload_ids: rows.keys().cloned().collect(),
+            payload_ids: rows.keys().map(ToString::to_string).collect(),
             payload_hash: hash(&rows),
             accepted_at,
             completed_at: None,
@@ -107,10 +108,10 @@ impl Engine {
         now: DateTime<Utc>,
     ) -> Result<Rows, Refusal> {
         let switches = &self.script.switches;
-        let mut body = object(body, switches.max_body)?;
+        let body = object(body, switches.max_body)?;
         self.audit.body(reference, rules::irregularities(&body));
-        let only_key = body.len() == 1;
-        let members = body.get_mut("members").and_then(Value::as_array_mut);
+        let only_key = body.iter().all(|(key, _)| key == "members");
+        let members = body.get("members").and_then(Json::as_array);
         let members = members.ok_or_else(|| Refusal::new(400, "members must be an array"))?;
         if !only_key && switches.unknown_fields == UnknownFields::Reject {
             return Err(Refusal::new(400, "members must be the only key of the body"));
@@ -123,7 +124,7 @@ impl Engine {
             InvalidStatus::Unprocessable => 422,
         };
         let mut valid = Vec::with_capacity(members.len());
-        for (at, member) in members.iter_mut().enumerate() {
+        for (at, member) in members.iter().enumerate() {
             let row = rules::row(member, switches, now.date_naive()).map_err(|bad| {
                 let dot = if bad.field.is_empty() { "" } else { "." };
                 Refusal::new(status, format!("members[{at}]{dot}{} {}", bad.field, bad.why))
@@ -161,7 +162,7 @@ impl Engine {
             });
             if let Some(holder) = holder {
                 let from = self.state.reference_of(&holder).to_owned();
-                let (group, reference_id) = (reference.to_owned(), row.reference_id.clone());
+                let (group, reference_id) = (reference.to_owned(), row.reference_id.to_string());
                 self.audit.note(Violation::AddBeforeRemoval { group, reference_id, from });
             }
         }

@@ -1,8 +1,10 @@
 //! What a submitted row must look like: an independent, strict statement of the API's field rules. Pure.
 
 use chrono::NaiveDate;
-use serde_json::{Map, Value, json};
+use compact_str::CompactString;
+use serde_json::{Value, json};
 
+use super::json::{Json, Object};
 use super::switches::{FutureBirthDates, Nulls, Phone, PhonePresence, Switches, UnknownFields};
 
 /// Longest value of a text field, in characters: documented for reference ids, and the census endpoint's for the rest.
@@ -28,24 +30,24 @@ pub(super) enum Given {
     /// `null`
     Null,
     /// A text.
-    Text(String),
+    Text(CompactString),
 }
 
 /// A valid row.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
-    pub(super) reference_id: String,
-    pub(super) first_name: String,
-    pub(super) last_name: String,
+    pub(super) reference_id: CompactString,
+    pub(super) first_name: CompactString,
+    pub(super) last_name: CompactString,
     pub(super) date_of_birth: NaiveDate,
     pub(super) phone: Given,
     pub(super) email: Given,
-    pub(super) plan_id: String,
-    pub(super) line_1: String,
+    pub(super) plan_id: CompactString,
+    pub(super) line_1: CompactString,
     pub(super) line_2: Given,
-    pub(super) city: String,
-    pub(super) state: String,
-    pub(super) zipcode: String,
+    pub(super) city: CompactString,
+    pub(super) state: CompactString,
+    pub(super) zipcode: CompactString,
 }
 
 /// Why a row is refused. Holds no value of the row.
@@ -61,9 +63,9 @@ fn bad(field: &str, why: &'static str) -> BadField {
     BadField { field: field.to_owned(), why }
 }
 
-/// Reads a row, which is used up.
-pub(super) fn row(value: &mut Value, switches: &Switches, today: NaiveDate) -> Result<Row, BadField> {
-    let member = value.as_object_mut().ok_or_else(|| bad("", "must be an object"))?;
+/// Reads a row.
+pub(super) fn row(value: &Json<'_>, switches: &Switches, today: NaiveDate) -> Result<Row, BadField> {
+    let member = value.as_object().ok_or_else(|| bad("", "must be an object"))?;
     refuse_unknown(member, MEMBER_KEYS, "", switches)?;
     let reference_id = required(member, "reference_id", "reference_id")?;
     let first_name = required(member, "first_name", "first_name")?;
@@ -77,9 +79,9 @@ pub(super) fn row(value: &mut Value, switches: &Switches, today: NaiveDate) -> R
         return Err(bad("email", "must be an e-mail address"));
     }
     let plan_id = required(member, "plan_id", "plan_id")?;
-    let address = match member.get_mut("address") {
+    let address = match member.get("address") {
         None => return Err(bad("address", "is required")),
-        Some(address) => address.as_object_mut().ok_or_else(|| bad("address", "must be an object"))?,
+        Some(address) => address.as_object().ok_or_else(|| bad("address", "must be an object"))?,
     };
     refuse_unknown(address, ADDRESS_KEYS, "address.", switches)?;
     let line_1 = required(address, "address_line_1", "address.address_line_1")?;
@@ -109,17 +111,12 @@ pub(super) fn row(value: &mut Value, switches: &Switches, today: NaiveDate) -> R
     })
 }
 
-fn refuse_unknown(
-    object: &Map<String, Value>,
-    known: &[&str],
-    path: &str,
-    switches: &Switches,
-) -> Result<(), BadField> {
+fn refuse_unknown(object: &Object<'_>, known: &[&str], path: &str, switches: &Switches) -> Result<(), BadField> {
     match switches.unknown_fields {
         UnknownFields::Ignore => Ok(()),
-        UnknownFields::Reject => match object.keys().find(|key| !known.contains(&key.as_str())) {
+        UnknownFields::Reject => match object.iter().find(|(key, _)| !known.contains(key)) {
             None => Ok(()),
-            Some(key) => Err(bad(&format!("{path}{}", short(key)), "is not a known field")),
+            Some((key, _)) => Err(bad(&format!("{path}{}", short(key)), "is not a known field")),
         },
     }
 }
@@ -129,28 +126,24 @@ fn short(key: &str) -> String {
     key.chars().take(40).collect()
 }
 
-fn required(object: &mut Map<String, Value>, key: &str, path: &str) -> Result<String, BadField> {
-    match object.get_mut(key) {
+fn required(object: &Object<'_>, key: &str, path: &str) -> Result<CompactString, BadField> {
+    match object.get(key) {
         None => Err(bad(path, "is required")),
-        Some(Value::String(text)) if text.trim().is_empty() => Err(bad(path, "must not be blank")),
-        Some(Value::String(text)) if is_too_long(text) => Err(bad(path, "must be at most 255 characters")),
-        Some(Value::String(text)) => Ok(std::mem::take(text)),
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            Err(bad(path, "must be a string"))
-        }
+        Some(Json::Text(text)) if text.trim().is_empty() => Err(bad(path, "must not be blank")),
+        Some(Json::Text(text)) if is_too_long(text) => Err(bad(path, "must be at most 255 characters")),
+        Some(Json::Text(text)) => Ok(text.as_ref().into()),
+        Some(Json::Null | Json::Array(_) | Json::Object(_) | Json::Other) => Err(bad(path, "must be a string")),
     }
 }
 
-fn optional(object: &mut Map<String, Value>, key: &str, path: &str, switches: &Switches) -> Result<Given, BadField> {
-    match (object.get_mut(key), switches.nulls) {
+fn optional(object: &Object<'_>, key: &str, path: &str, switches: &Switches) -> Result<Given, BadField> {
+    match (object.get(key), switches.nulls) {
         (None, _) => Ok(Given::Omitted),
-        (Some(Value::Null), Nulls::Accept) => Ok(Given::Null),
-        (Some(Value::Null), Nulls::Reject) => Err(bad(path, "must not be null")),
-        (Some(Value::String(text)), _) if is_too_long(text) => Err(bad(path, "must be at most 255 characters")),
-        (Some(Value::String(text)), _) => Ok(Given::Text(std::mem::take(text))),
-        (Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)), _) => {
-            Err(bad(path, "must be a string"))
-        }
+        (Some(Json::Null), Nulls::Accept) => Ok(Given::Null),
+        (Some(Json::Null), Nulls::Reject) => Err(bad(path, "must not be null")),
+        (Some(Json::Text(text)), _) if is_too_long(text) => Err(bad(path, "must be at most 255 characters")),
+        (Some(Json::Text(text)), _) => Ok(Given::Text(text.as_ref().into())),
+        (Some(Json::Array(_) | Json::Object(_) | Json::Other), _) => Err(bad(path, "must be a string")),
     }
 }
 
@@ -170,7 +163,7 @@ fn birth_date(text: &str, switches: &Switches, today: NaiveDate) -> Result<Naive
     }
 }
 
-fn phone(member: &mut Map<String, Value>, switches: &Switches) -> Result<Given, BadField> {
+fn phone(member: &Object<'_>, switches: &Switches) -> Result<Given, BadField> {
     let phone = optional(member, "phone", "phone", switches)?;
     match (&phone, switches.phone_presence) {
         (Given::Text(text), _) if !is_phone(text, switches.phone) => Err(bad("phone", "must be a phone number")),
@@ -222,7 +215,7 @@ pub(super) enum Irregularity {
 }
 
 /// Looks a whole body through, each kind of irregularity once.
-pub(super) fn irregularities(body: &Map<String, Value>) -> Vec<Irregularity> {
+pub(super) fn irregularities(body: &Object<'_>) -> Vec<Irregularity> {
     let mut found = Vec::new();
     let mut note = |irregularity| {
         if !found.contains(&irregularity) {
@@ -230,21 +223,21 @@ pub(super) fn irregularities(body: &Map<String, Value>) -> Vec<Irregularity> {
         }
     };
     look(body, &["members"], "", &mut note);
-    for member in body.get("members").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
+    for member in body.get("members").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_object) {
         look(member, MEMBER_KEYS, "", &mut note);
-        if let Some(address) = member.get("address").and_then(Value::as_object) {
+        if let Some(address) = member.get("address").and_then(Json::as_object) {
             look(address, ADDRESS_KEYS, "address.", &mut note);
         }
     }
     found
 }
 
-fn look(object: &Map<String, Value>, known: &[&str], path: &str, note: &mut impl FnMut(Irregularity)) {
-    for (key, value) in object {
-        if value.is_null() {
+fn look(object: &Object<'_>, known: &[&str], path: &str, note: &mut impl FnMut(Irregularity)) {
+    for (key, value) in object.iter() {
+        if matches!(value, Json::Null) {
             note(Irregularity::Null(format!("{path}{}", short(key))));
         }
-        if !known.contains(&key.as_str()) {
+        if !known.contains(&key) {
             note(Irregularity::Unknown(format!("{path}{}", short(key))));
         }
     }

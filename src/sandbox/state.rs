@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use compact_str::CompactString;
 use hashbrown::HashMap;
 
 use super::rules::Row;
@@ -17,7 +18,7 @@ struct Person {
     /// Has an active subscription under another organization.
     is_elsewhere: bool,
     /// The group ids and reference ids of the active subscriptions here, sorted.
-    active: Vec<(String, String)>,
+    active: Vec<(String, CompactString)>,
 }
 
 /// A group's member, active or former.
@@ -38,7 +39,7 @@ pub(super) struct Group {
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
     /// By reference id.
-    pub(super) members: BTreeMap<String, Membership>,
+    pub(super) members: BTreeMap<CompactString, Membership>,
 }
 
 /// Ids: a prefix and 22 base64url characters, the same for the same seed and order.
@@ -60,7 +61,7 @@ pub(super) struct State {
     people: Vec<Person>,
     by_key: HashMap<(String, NaiveDate), PersonId>,
     /// The groups in which a reference id is active, sorted.
-    holders: HashMap<String, Vec<String>>,
+    holders: HashMap<CompactString, Vec<String>>,
 }
 
 /// Adds to a sorted list what it does not have. Hardly any has more than one: a million sets would be most of what the sandbox keeps in memory.
@@ -101,7 +102,7 @@ fn base64url(six_bits: u8) -> char {
 // === impl Group ===
 
 impl Group {
-    pub(super) fn active(&self) -> impl Iterator<Item = (&String, &Membership)> {
+    pub(super) fn active(&self) -> impl Iterator<Item = (&CompactString, &Membership)> {
         self.members.iter().filter(|(_, member)| member.is_active)
     }
 
@@ -166,7 +167,7 @@ impl State {
     }
 
     /// The active subscriptions of a person: group id and reference id.
-    pub(super) fn active_subscriptions(&self, person: PersonId) -> Vec<(String, String)> {
+    pub(super) fn active_subscriptions(&self, person: PersonId) -> Vec<(String, CompactString)> {
         self.people.get(person.0).map(|person| person.active.clone()).unwrap_or_default()
     }
 
