@@ -1,6 +1,6 @@
 //! What moves while a command waits: one line on standard error that overwrites itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use indicatif::{ProgressDrawTarget, ProgressStyle};
@@ -19,6 +19,8 @@ const TURN: Duration = Duration::from_millis(120);
 pub struct ProgressBar {
     bar: indicatif::ProgressBar,
     phases: BTreeMap<GroupRef, Phase>,
+    /// How many of them are in each: not counted anew with each piece of news, of which there are several a group.
+    groups_in: HashMap<Phase, u64>,
     trouble: Option<(GroupRef, String)>,
 }
 
@@ -31,7 +33,7 @@ impl ProgressBar {
         if screen.is_watched {
             bar.enable_steady_tick(TURN);
         }
-        Self { bar, phases: BTreeMap::new(), trouble: None }
+        Self { bar, phases: BTreeMap::new(), groups_in: HashMap::new(), trouble: None }
     }
 
     /// The plan is made: so many groups have a batch.
@@ -46,7 +48,10 @@ impl ProgressBar {
         if self.trouble.as_ref().is_some_and(|(troubled, _)| troubled == group) {
             self.trouble = None;
         }
-        self.phases.insert(group.clone(), phase);
+        *self.groups_in.entry(phase).or_default() += 1;
+        if let Some(before) = self.phases.insert(group.clone(), phase) {
+            self.groups_in.entry(before).and_modify(|groups| *groups -= 1);
+        }
         self.show();
     }
 
@@ -62,8 +67,8 @@ impl ProgressBar {
     }
 
     fn show(&self) {
-        let of = |wanted: Phase| self.phases.values().filter(|phase| **phase == wanted).count();
-        self.bar.set_position(count(of(Phase::Completed)));
+        let of = |phase: Phase| self.groups_in.get(&phase).copied().unwrap_or_default();
+        self.bar.set_position(of(Phase::Completed));
         let ends = [Phase::Refused, Phase::Lost, Phase::Superseded].map(|end| (of(end), phase(end).0));
         let ends = ends.iter().filter(|(groups, _)| *groups != 0).map(|(groups, word)| format!(", {groups} {word}"));
         let trouble = self.trouble.iter().map(|(group, why)| format!("; {}: {}", clean(group.as_str()), clean(why)));
