@@ -79,6 +79,8 @@ pub struct HttpApi {
     key: Option<SecretString>,
     phone: PhoneFormat,
     limiter: DefaultDirectRateLimiter,
+    /// Whoever asks the limiter, one at a time and in turn: it wakes all who wait for the same moment, and lets one of them pass.
+    turn: tokio::sync::Mutex<()>,
     clock: Clock,
     max_body: usize,
 }
@@ -151,6 +153,7 @@ impl HttpApi {
             key: config.key.clone(),
             phone: config.phone_format,
             limiter: RateLimiter::direct(quota),
+            turn: tokio::sync::Mutex::default(),
             clock,
             max_body: MAX_BODY,
         })
@@ -161,7 +164,10 @@ impl HttpApi {
         let url = self.url(path).ok_or(ApiError::NotFound)?;
         // Without a key the answer is known. Commands that only read the state get along without one.
         let Some(key) = &self.key else { return Err(ApiError::Unauthorized { status: 401 }) };
-        self.limiter.until_ready().await;
+        {
+            let _turn = self.turn.lock().await;
+            self.limiter.until_ready().await;
+        }
         let begun = Instant::now();
         let mut request = self.client.request(method.clone(), url).headers(headers(key, body.is_some()));
         if let Some(page) = page {
