@@ -38,8 +38,9 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// Deletes a folder into which a daemon may still be writing: what comes between the files and the folder is deleted as well.
 pub(crate) fn delete(folder: &Path) {
     until("an end of the folder", || match std::fs::remove_dir_all(folder) {
+        Ok(()) => Some(()),
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => None,
-        deleted => Some(deleted.unwrap()),
+        Err(error) => panic!("{}: {error}", folder.display()),
     });
 }
 
