@@ -62,6 +62,15 @@ fn what_is_good_is_stored_as_it_came() {
 }
 
 #[test]
+fn a_text_may_be_escaped_and_of_a_key_that_is_there_twice_the_last_one_counts() {
+    let text = good("E1").to_string();
+    let odd = text.replace("\"Ana\"", "\"Zo\\u00eb\",\"first_n\\u0061me\":\"A\\\"na\"");
+    assert_ne!(odd, text);
+    let read = row(&serde_json::from_str(&odd).unwrap(), &Switches::default(), today()).unwrap();
+    assert_eq!(read.first_name, "A\"na");
+}
+
+#[test]
 fn phones_follow_their_switches() {
     let is_good = |phone: Phone, text: &str| {
         judge(&set("/phone", json!(text)), &Switches { phone, ..Switches::default() }).is_ok()
