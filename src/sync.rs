@@ -49,6 +49,7 @@ mod revert;
 pub mod status;
 mod travel;
 pub mod trust;
+mod waiting;
 
 use examine::{ExamineError, Examined};
 use planning::{Planned, Purpose};

@@ -17,7 +17,7 @@ pub(super) enum Json<'a> {
 }
 
 /// Keys and values in the order of the document. Where a key is there twice, the last one counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 impl<'a> Object<'a> {

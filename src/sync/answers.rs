@@ -1,30 +1,23 @@
 //! What the desk answers to questions, whether they come over the socket or from a command that opened the state itself.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::io::AsyncReadExt;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
 use crate::api::ApiError;
 use crate::control::server::{Answerer, Body, Pending};
 use crate::control::{Answer, COPY_BYTES, Export, HistoryFilter, Progress, Question, Refusal, RefusalKind};
-use crate::deliver::News;
 use crate::export::problem::Broken;
 use crate::intake::spool::Spool;
 use crate::plan::Approval;
-use crate::report::{Approves, Counts, GuardVerdict, Phase, PlanReport, Run, RunDetail, RunState, Trigger};
-use crate::roster::ids::{GroupRef, RunId, SourceName};
+use crate::report::{Approves, Counts, GuardVerdict, Phase, PlanReport, RunDetail, RunState, Trigger};
+use crate::roster::ids::{RunId, SourceName};
 use crate::store::{RunFilter, RunRecord, Store, StoreError};
 
 use super::revert::{Order, is_newest, reverted_since};
 use super::{Desk, Job, Release, SyncError, choose_source, status};
-
-/// A command stops waiting for the API after so long without any progress; delivery goes on without it.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The file of a question, where it can be read.
 enum Received {
@@ -191,86 +184,6 @@ impl Desk {
         self.wait(run, news, progress).await
     }
 
-    /// Waits until a run has ended, or until waiting makes no sense.
-    pub(super) async fn wait(
-        &self,
-        run: Run,
-        mut news: broadcast::Receiver<News>,
-        progress: mpsc::Sender<Progress>,
-    ) -> Result<Answer, Refusal> {
-        if run.state == RunState::Delivering {
-            tell(&progress, Progress::Planned { run: run.run.clone(), batches: run.batches.len() });
-            // Thousands of batches go through a handful of phases each: the state is asked when the answer may have changed, and once for
-            // all that came meanwhile.
-            let mut asks = Asks { has_ended: true, stands_still: true };
-            while !asks.has_ended || !self.has_ended(&run.run).await? {
-                if self.deliverer.is_key_refused() {
-                    return Err(left_waiting(&run, "the API does not accept the key", RefusalKind::Unavailable));
-                }
-                if asks.stands_still
-                    && let Some(refusal) = self.standstill(&run.run).await?
-                {
-                    return Err(refusal);
-                }
-                let first = match tokio::time::timeout(PATIENCE, news.recv()).await {
-                    Ok(Ok(first)) => Some(first),
-                    Ok(Err(RecvError::Lagged(_))) => None,
-                    Ok(Err(RecvError::Closed)) | Err(_) => {
-                        return Err(left_waiting(&run, "no progress for two minutes", RefusalKind::TryLater));
-                    }
-                };
-                asks = Asks::default();
-                asks.hear(&run.run, first, &progress);
-                loop {
-                    match news.try_recv() {
-                        Ok(next) => asks.hear(&run.run, Some(next), &progress),
-                        Err(TryRecvError::Lagged(_)) => asks.hear(&run.run, None, &progress),
-                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                    }
-                }
-            }
-            self.rewrite_receipt(&run.run).await;
-        }
-        self.run_detail(&run.run).await.map(|detail| Answer::Run(Box::new(detail)))
-    }
-
-    /// Why nothing of a run moves until a person decides: all that is left of it belongs to paused groups.
-    async fn standstill(&self, run: &RunId) -> Result<Option<Refusal>, StoreError> {
-        let id = run.clone();
-        let paused = self.store.call(move |store| {
-            let mut paused = Vec::new();
-            for batch in store.undelivered(&id) {
-                let batch = batch?;
-                // A batch that waits for people to leave a paused group stands as still as that group.
-                let awaited = batch.moves_in.iter().filter(|_| batch.phase == Phase::Pending).map(|one| &one.from);
-                let groups: BTreeSet<&GroupRef> = awaited.chain([&batch.group]).collect();
-                let mut found = None;
-                for group in groups {
-                    let why = store.group(group)?.and_then(|record| record.paused);
-                    found = found.or(why.map(|why| (group.clone(), why)));
-                }
-                match found {
-                    Some(found) => paused.push(found),
-                    None => return Ok(None),
-                }
-            }
-            Ok(paused.pop())
-        });
-        Ok(paused.await?.map(|(group, why)| Refusal {
-            kind: RefusalKind::Paused,
-            message: format!(
-                "{group} is paused: {why}. Run {run} is recorded and waits; `rosterd retry {group}` ends the pause and \
-                 submits it"
-            ),
-        }))
-    }
-
-    async fn has_ended(&self, run: &RunId) -> Result<bool, StoreError> {
-        let id = run.clone();
-        let record = self.store.call(move |store| store.bare_run(&id)).await?;
-        Ok(record.is_none_or(|record| record.run.state != RunState::Delivering))
-    }
-
     /// Releases what a run holds: the same file is planned again, and passes the guards as far as they were shown.
     async fn approve(
         &self,
@@ -428,49 +341,6 @@ pub fn plan_answer(planned: Result<(PlanReport, Counts), Broken>) -> Result<Answ
 
 fn rejected(broken: &Broken) -> Refusal {
     Refusal { kind: RefusalKind::Rejected, message: format!("rejected: {}", broken.message) }
-}
-
-fn left_waiting(run: &Run, why: &str, kind: RefusalKind) -> Refusal {
-    Refusal {
-        kind,
-        message: format!(
-            "{why}. Run {} is recorded and nothing is lost: delivery goes on while `rosterd run` is up, \
-             `rosterd status` shows how far it is",
-            run.run
-        ),
-    }
-}
-
-/// Progress is a courtesy: who does not read it in time misses some.
-/// What of a run may have changed, so that the state has to be asked.
-#[derive(Default)]
-struct Asks {
-    has_ended: bool,
-    stands_still: bool,
-}
-
-impl Asks {
-    /// Passes news on to whoever waits for the run; none that were missed, which may have been any.
-    fn hear(&mut self, run: &RunId, news: Option<News>, progress: &mpsc::Sender<Progress>) {
-        let (has_ended, stands_still) = match news {
-            Some(News::Phase(group, phase)) => {
-                tell(progress, Progress::Phase { group, phase });
-                (false, phase.is_final())
-            }
-            Some(News::Trouble(group, message, _)) => {
-                tell(progress, Progress::Trouble { group, message });
-                (false, true)
-            }
-            Some(News::RunEnded(ended)) => (ended == *run, false),
-            Some(News::KeyRefused) | None => (true, true),
-        };
-        self.has_ended |= has_ended;
-        self.stands_still |= stands_still;
-    }
-}
-
-fn tell(progress: &mpsc::Sender<Progress>, moved: Progress) {
-    drop(progress.try_send(moved));
 }
 
 /// The name of a user of this machine, or the number where there is none.
